@@ -1,0 +1,12 @@
+//! Batched molecular dynamics of small molecules with an embedded, distilled force field.
+//!
+//! The flow: [`config`] is what was written, [`plan`] what will run; [`engine`] steps
+//! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
+//! says in which order, [`run`] until when, and [`write`] keeps the result.
+
+pub mod elements;
+pub mod engine;
+pub mod error;
+pub mod replica;
+pub mod system;
+pub mod units;
