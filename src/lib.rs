@@ -4,9 +4,13 @@
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
 //! says in which order, [`run`] until when, and [`write`] keeps the result.
 
+pub mod domain;
 pub mod elements;
 pub mod engine;
 pub mod error;
+pub mod integrate;
+pub mod math;
+pub mod random;
 pub mod replica;
 pub mod system;
 pub mod units;
