@@ -1,5 +1,6 @@
 //! Integrators: each scheme is a sentence of operators; the loop over steps is elsewhere.
 
+pub mod fire;
 pub mod start;
 
 use serde::{Deserialize, Serialize};
