@@ -4,6 +4,7 @@
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
 //! says in which order, [`run`] until when, and [`write`] keeps the result.
 
+pub mod checkpoint;
 pub mod domain;
 pub mod elements;
 pub mod engine;
@@ -14,3 +15,4 @@ pub mod random;
 pub mod replica;
 pub mod system;
 pub mod units;
+pub mod write;
