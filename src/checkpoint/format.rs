@@ -3,7 +3,7 @@
 //! ```text
 //! magic            8 bytes
 //! format version   u32
-//! header           length u32, then JSON: step, origin, which outputs there are
+//! header           length u32, then JSON: settings, versions and which outputs there are
 //! log offset       u64
 //! replicas         count u64, then for each a record of 112 bytes and 9 N f64:
 //!   molecule, name hash, copy (u32 each), temperature, status (u8 each), 2 zeros
@@ -14,15 +14,16 @@
 //! hash             SHA-256 of all before it
 //! ```
 //! All numbers are little-endian. The reader takes any bytes without panicking, needs no more
-//! memory than twice their length (and a few MiB), and believes nothing that the hash does not
+//! memory than twice their length (and 16 MiB), and believes nothing that the hash does not
 //! cover. Which file is read is the business of `store`.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Checkpoint, Origin};
+use super::Checkpoint;
 use crate::error::{Error, Result};
 use crate::replica::{Fault, Parameters, Replica, ReplicaId, Status};
 use crate::write::Offsets;
@@ -38,26 +39,33 @@ const ATOM_BYTES: u64 = 72;
 
 const HEADER_BYTES_MAX: u64 = 16 << 20;
 /// Strings in the header: short ones take far more memory than file.
-const HEADER_STRINGS_MAX: usize = 1 << 16;
+const HEADER_STRINGS_MAX: usize = 1 << 18;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct Header<'a> {
     step: u64,
-    origin: Origin,
+    settings: Cow<'a, [(String, String)]>,
+    student_hash: Cow<'a, str>,
+    version: Cow<'a, str>,
+    device: Cow<'a, str>,
+    breaks: Cow<'a, [String]>,
+    /// Which outputs there are.
     dcd: bool,
     extxyz: bool,
 }
 
 /// The file of a checkpoint.
-pub fn encode(
-    step: u64,
-    origin: &Origin,
-    offsets: &Offsets,
-    replicas: &[Replica],
-) -> Result<Vec<u8>> {
+pub fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
+    let Checkpoint {
+        offsets, replicas, ..
+    } = checkpoint;
     let header = Header {
-        step,
-        origin: origin.clone(),
+        step: checkpoint.step,
+        settings: Cow::Borrowed(&checkpoint.settings),
+        student_hash: Cow::Borrowed(&checkpoint.student_hash),
+        version: Cow::Borrowed(&checkpoint.version),
+        device: Cow::Borrowed(&checkpoint.device),
+        breaks: Cow::Borrowed(&checkpoint.breaks),
         dcd: !offsets.dcd.is_empty(),
         extxyz: !offsets.extxyz.is_empty(),
     };
@@ -184,7 +192,11 @@ pub(super) fn parse_from(source: impl Read, length: u64) -> Result<Checkpoint> {
     source.finish()?;
     Ok(Checkpoint {
         step: header.step,
-        origin: header.origin,
+        settings: header.settings.into_owned(),
+        student_hash: header.student_hash.into_owned(),
+        version: header.version.into_owned(),
+        device: header.device.into_owned(),
+        breaks: header.breaks.into_owned(),
         offsets,
         replicas,
     })
@@ -235,7 +247,7 @@ impl<R: Read> Source<R> {
         Ok(f64::from_le_bytes(self.array()?))
     }
 
-    fn header(&mut self) -> Result<Header> {
+    fn header(&mut self) -> Result<Header<'static>> {
         let length = u64::from(self.u32()?);
         if length > HEADER_BYTES_MAX {
             return Err(damaged("its header is too long"));

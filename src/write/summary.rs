@@ -113,15 +113,19 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The contents of the file.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map_err(|source| Error::run(format!("cannot write the summary: {source}")))
+    }
+
     /// Writes it into the output folder.
     pub fn write(&self, folder: &Folder) -> Result<()> {
-        let path = folder.path().join(SUMMARY);
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|source| Error::run(format!("cannot write {}: {source}", path.display())))?;
+        let text = self.to_json()? + "\n";
         folder
             .disk()
-            .replace(SUMMARY, (text + "\n").as_bytes())
-            .map_err(|source| Error::io("write", &path, &source))
+            .replace(SUMMARY, text.as_bytes())
+            .map_err(|source| Error::io("write", &folder.path().join(SUMMARY), &source))
     }
 }
 

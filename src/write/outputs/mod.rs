@@ -8,6 +8,7 @@
 //! Invariant: no empty trajectory, no frame that is not finite, nothing of a replica after it
 //! failed.
 
+mod how_to_load;
 mod resume;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,9 @@ pub struct Outputs {
     folder: Arc<Folder>,
     settings: Settings,
     labels: Vec<String>,
+    /// Topologies, (molecules,), and which is whose, (R,).
+    topologies: Vec<String>,
+    molecules: Vec<u32>,
     log: Appended,
     dcd: Vec<Appended>,
     extxyz: Vec<Appended>,
@@ -137,6 +141,12 @@ impl Outputs {
             step,
             step_stable: step,
             settings,
+            topologies: system
+                .molecules
+                .iter()
+                .map(|molecule| topology_name(&molecule.name))
+                .collect(),
+            molecules: replicas.iter().map(|replica| replica.id.molecule).collect(),
             labels,
         })
     }
@@ -171,9 +181,6 @@ impl Outputs {
                 replica.step
             ))
         };
-        if !is_finite(replica) {
-            return Err(not_finite());
-        }
         let origin_ang = if self.settings.centred {
             molecule.centre_of_mass_ang(&replica.positions_ang)
         } else {
@@ -200,6 +207,9 @@ impl Outputs {
             }
         }
         if let Some(file) = self.extxyz.get_mut(index) {
+            if !is_finite(replica) {
+                return Err(not_finite());
+            }
             let frame = extxyz::Frame {
                 numbers: &molecule.numbers,
                 positions_ang: &replica.positions_ang,
@@ -355,7 +365,7 @@ fn write_dcd(file: &mut Appended, axis: dcd::Axis, disk: &Disk) -> io::Result<()
     file.write(disk, Some((dcd::COUNTERS_AT, &counters)))
 }
 
-/// Whether all that goes into a frame is a number.
+/// Whether all that goes into a frame of text is a number.
 fn is_finite(replica: &Replica) -> bool {
     // Every number is looked at, without a branch for each.
     let all = |vectors: &[[f64; 3]]| {
