@@ -3,10 +3,12 @@
 //! A [`Checkpoint`] is every replica whole, the lengths of the outputs that belong to them and what
 //! the run was asked to do. It carries no clock, host, process or count of restarts: the last
 //! checkpoint of a run that was interrupted equals that of one that was not. `compare` says
-//! whether a run can go on from it, `format` is the file as bytes, `store` the two generations of it in an output folder.
+//! whether a run can go on from it, `format` is the way to bytes and `parse` the way back, `store`
+//! keeps two generations in an output folder.
 
 mod compare;
 mod format;
+mod parse;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,7 @@ use crate::replica::Replica;
 use crate::write::Offsets;
 
 pub use compare::{Difference, MAY_CHANGE};
-pub use format::parse;
+pub use parse::parse;
 pub use store::{Loaded, load, read};
 
 /// The state of a run.

@@ -10,7 +10,8 @@ use std::io::BufReader;
 use std::path::Path;
 
 use super::Checkpoint;
-use super::format::{encode, parse_from};
+use super::format::encode;
+use super::parse::parse_from;
 use crate::error::{Error, Result};
 use crate::write::{CHECKPOINT, CHECKPOINT_DAMAGED, CHECKPOINT_PREVIOUS, Folder, unfinished};
 

@@ -124,7 +124,7 @@ fn with_damaged_newest(root: &Path, damage: impl Fn(&mut Vec<u8>)) -> Folder {
 
 #[test]
 fn a_damaged_checkpoint_gives_way_to_the_one_before_loudly() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let length = encode(&some_checkpoint(2)).unwrap().len();
     for at in (0..length).step_by(331) {
         for cut in [true, false] {
@@ -152,7 +152,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_loudly() {
 
 #[test]
 fn two_damaged_checkpoints_are_an_error_that_names_both() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = with_damaged_newest(root.path(), |bytes| bytes.truncate(20));
     fs::write(root.path().join(CHECKPOINT_PREVIOUS), "text").unwrap();
     let refused = load(&folder).unwrap_err();
@@ -168,14 +168,14 @@ fn two_damaged_checkpoints_are_an_error_that_names_both() {
 
 #[test]
 fn a_folder_without_checkpoints_has_none() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = Folder::open(root.path(), Mode::Resume).unwrap();
     assert!(load(&folder).unwrap().is_none());
 }
 
 #[test]
 fn a_full_disk_leaves_the_checkpoints_as_they_were() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = with_damaged_newest(root.path(), |_| {});
     let checkpoint = some_checkpoint(3);
     folder.disk().faults.fill_up(Some(100));
@@ -255,13 +255,13 @@ fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_run_ended_at_any_change_of_the_disk_goes_on_to_the_same_bytes() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     run(root.path(), None, false).unwrap();
     let expected = contents(root.path());
     for power_fails in [false, true] {
         let mut changes = 0;
         loop {
-            let root = tempfile::tempdir().unwrap();
+            let root = sample::root();
             let finished = run(root.path(), Some(changes), power_fails).is_ok();
             if !finished {
                 // What goes on is ended once more, somewhere else.

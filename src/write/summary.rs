@@ -132,11 +132,11 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write::Mode;
+    use crate::write::{Mode, sample};
 
     #[test]
     fn the_file_is_json_with_the_failures_in_it() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let folder = Folder::open(root.path(), Mode::Fresh).unwrap();
         let summary = Summary {
             outcome: Outcome::Complete,
