@@ -222,16 +222,17 @@ fn many_replicas_need_few_descriptors() {
         return;
     }
     let test = std::env::current_exe().unwrap();
-    let status = Command::new("sh")
+    let child = Command::new("sh")
         .args([
             "-c",
             "ulimit -n 64 && exec \"$0\" --exact many_replicas_need_few_descriptors",
         ])
         .arg(test)
         .env(FEW_DESCRIPTORS, "1")
-        .status()
+        .output()
         .unwrap();
-    assert!(status.success());
+    let talk = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{talk}");
 }
 
 fn write_many() {
