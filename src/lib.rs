@@ -4,6 +4,7 @@
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
 //! says in which order, [`run`] until when, and [`write`] keeps the result.
 
+pub mod cli;
 pub mod domain;
 pub mod elements;
 pub mod engine;
