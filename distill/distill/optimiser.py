@@ -57,8 +57,8 @@ def init(kind, parameters, width):
         if matrix and kind == "soap":
             stack = blocks(value, width)
             for side, size in (("left", stack.shape[1]), ("right", stack.shape[2])):
-                state[f"{side}/{name}"] = jnp.zeros((len(stack), size, size))
-                state[f"{side}_basis/{name}"] = jnp.tile(jnp.eye(size), (len(stack), 1, 1))
+                state[f"{side}/{name}"] = jnp.zeros((len(stack), size, size), value.dtype)
+                state[f"{side}_basis/{name}"] = jnp.tile(jnp.eye(size, dtype=value.dtype), (len(stack), 1, 1))
     return state
 
 
@@ -71,6 +71,7 @@ def adam(m, v, g, step, beta2=BETA2):
 
 def soap(name, g, old, step, width):
     """One tensor's update and its new moments."""
+    age = jnp.asarray(step, jnp.float32)
     g = blocks(g, width)
     t = lambda x: jnp.swapaxes(x, 1, 2)
     m = BETA1 * blocks(old[f"m/{name}"], width) + (1 - BETA1) * g
@@ -78,9 +79,10 @@ def soap(name, g, old, step, width):
     ql, qr = old[f"left_basis/{name}"], old[f"right_basis/{name}"]
     rotated = t(ql) @ g @ qr
     v = SOAP_BETA2 * blocks(old[f"v/{name}"], width) + (1 - SOAP_BETA2) * rotated**2
-    scaled = (t(ql) @ m @ qr) / (1 - BETA1**step) / (jnp.sqrt(v / (1 - SOAP_BETA2**step)) + EPSILON)
+    scaled = (t(ql) @ m @ qr) / (1 - BETA1**age) / (jnp.sqrt(v / (1 - SOAP_BETA2**age)) + EPSILON)
     u = ql @ scaled @ t(qr)
-    turn = lambda: tuple(jnp.linalg.qr(s / (jnp.linalg.norm(s) + 1e-30) @ q + 1e-7 * q)[0] for s, q in ((left, ql), (right, qr)))
+    power = lambda s, q: jnp.linalg.qr(s / (jnp.linalg.norm(s, axis=(1, 2), keepdims=True) + 1e-30) @ q + 1e-7 * q)[0]
+    turn = lambda: (power(left, ql), power(right, qr))
     ql, qr = jax.lax.cond(step % BASIS_INTERVAL == 1, turn, lambda: (ql, qr))
     new = {"m": unblocks(m), "v": unblocks(v), "left": left, "right": right, "left_basis": ql, "right_basis": qr}
     return unblocks(u), {f"{moment}/{name}": value for moment, value in new.items()}
@@ -88,11 +90,11 @@ def soap(name, g, old, step, width):
 
 def update(kind, gradients, state, step, width):
     """(direction by tensor, new moments); the caller subtracts learning rate × direction.  step counts from 1."""
-    step_float = jnp.asarray(step, jnp.float32)
+    age = jnp.asarray(step, jnp.float32)
     directions, new, muon = {}, {}, {}
     for name, g in gradients.items():
         if kind == "adam" or not is_hidden_matrix(name):
-            m, v, directions[name] = adam(state[f"m/{name}"], state[f"v/{name}"], g, step_float)
+            m, v, directions[name] = adam(state[f"m/{name}"], state[f"v/{name}"], g, age)
             new |= {f"m/{name}": m, f"v/{name}": v}
         elif kind == "soap":
             directions[name], moments = soap(name, g, state, step, width)

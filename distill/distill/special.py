@@ -76,6 +76,15 @@ def side(table, i, j):
     return mask
 
 
+def outward(molecule, table, atom, angle_max, rng):
+    """A direction in which an atom is open: away from its neighbours, tilted by at most angle_max."""
+    around = molecule[1][table[atom]] - molecule[1][atom]
+    away = -around.sum(0) if len(around) else rng.normal(size=3)
+    if np.linalg.norm(away) < 0.4:  # a planar or a tetrahedral centre: across the plane of two neighbours, or anywhere
+        away = np.cross(around[0], around[1]) if len(around) == 3 else rng.normal(size=3)
+    return tilted(away / np.linalg.norm(away), angle_max, rng)
+
+
 def rattled(molecule, rng):
     _, positions, _ = molecule
     sigma = rng.choice([0.0, 1.0], p=[0.15, 0.85]) * rng.uniform(0.02, 0.1)
@@ -138,19 +147,20 @@ def stretched(molecule, rng):
 
 
 def approach(first, second, rng):
-    """Two molecules whose one pair of atoms, its elements drawn evenly, is far closer than all other pairs between them."""
+    """Two molecules whose one pair of atoms, its elements drawn evenly, is closest for its radii, bonded or nearly so."""
     numbers, other = first[0], second[0]
+    table, other_table = neighbours(len(numbers), first[2]), neighbours(len(other), second[2])
     i = rng.choice(np.flatnonzero(numbers == rng.choice(np.unique(numbers))))
     j = rng.choice(np.flatnonzero(other == rng.choice(np.unique(other))))
     target = rng.uniform(0.65, 1.6) * (COVALENT_RADIUS[numbers[i]] + COVALENT_RADIUS[other[j]])
     rest = COVALENT_RADIUS[numbers][:, None] + COVALENT_RADIUS[other][None]
     for _ in range(4 * TRIALS):
-        x = (second[1] - second[1][j]) @ random_rotation(rng).T
-        direction = rng.normal(size=3)
-        x = x + first[1][i] + target * direction / np.linalg.norm(direction)
+        direction = outward(first, table, i, np.radians(60), rng)
+        turn = rotation_onto(outward(second, other_table, j, np.radians(60), rng), -direction, rng)
+        x = (second[1] - second[1][j]) @ turn.T + first[1][i] + target * direction
         gap = distances(first[1], x) - rest
         gap[i, j] = np.inf
-        if gap.min() > max(0.6, target - rest[i, j]):
+        if gap.min() > max(0.4, target - rest[i, j] - 0.1):
             return np.concatenate([first[1], x])
     return None
 
@@ -187,12 +197,8 @@ def hydrogen_bond(first, second, rng):
         k = acceptors[rng.integers(len(acceptors))]
         bond = positions[j] - positions[i]
         bond = tilted(bond / np.linalg.norm(bond), np.radians(35), rng)
-        around = second[1][other_table[k]] - second[1][k]
-        outward = -around.mean(0) if len(around) else rng.normal(size=3)
-        if np.linalg.norm(outward) < 0.3:  # a planar centre: its lone pair is across the plane
-            outward = np.cross(around[0], around[-1]) if len(around) > 2 else rng.normal(size=3)
-        outward = tilted(outward / np.linalg.norm(outward), np.radians(70), rng)
-        x = (second[1] - second[1][k]) @ rotation_onto(outward, -bond, rng).T
+        lone_pair = outward(second, other_table, k, np.radians(70), rng)
+        x = (second[1] - second[1][k]) @ rotation_onto(lone_pair, -bond, rng).T
         x = x + positions[j] + rng.uniform(1.4, 2.6) * bond
         gap = distances(positions, x) - radii
         gap[j, k] = np.inf

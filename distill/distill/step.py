@@ -81,10 +81,11 @@ def make(config, settings, size, batch):
         mean = jnp.where(finite, 0.99 * mean + 0.01 * jnp.minimum(norm, CLIP * mean), mean)
 
         count = state["step"] + 1
+        age = count.astype(jnp.float32)
         directions, moments = optimiser.update(settings.optimiser, gradients, state["moments"], count, config.channels)
         rate = settings.schedule.learning_rate(samples)
         parameters = {name: value - rate * directions[name] for name, value in state["parameters"].items()}
-        keep = jnp.minimum(settings.average, (1.0 + count) / (10.0 + count))
+        keep = jnp.minimum(settings.average, (1.0 + age) / (10.0 + age))
         average = {name: keep * a + (1.0 - keep) * parameters[name] for name, a in state["average"].items()}
         new = {
             "parameters": parameters,

@@ -189,9 +189,10 @@ def test_training_learns_and_resumes(tmp_path, optimiser):
     loaded, config_read, settings_read, extra = checkpoint.load(tmp_path / "state.npz")
     assert (config_read, settings_read) == (config, settings)
     np.testing.assert_array_equal(extra["reference_energy_ev"], reference)
+    assert {value.dtype for value in state["parameters"].values()} == {np.dtype(np.float32)}
     state, metric = advance(state, bucket.arrays, order, np.int32(0))
     loaded, metric_loaded = advance(loaded, bucket.arrays, order, np.int32(0))
     np.testing.assert_array_equal(metric, metric_loaded)
-    # moments are stored with 8 bits: a step of some 3e-3 differs by 2⁻⁸ of itself, for SOAP also by its bases
-    for name, value in state["parameters"].items():
-        np.testing.assert_allclose(loaded["parameters"][name], value, rtol=0, atol=3e-4)
+    # Moments are stored with 8 bits, so a step of root mean square 0.2 to 1 times the rate differs by some per cent.
+    difference = [np.asarray(loaded["parameters"][name] - value).ravel() for name, value in state["parameters"].items()]
+    assert np.sqrt((np.concatenate(difference) ** 2).mean()) < 0.05 * settings.schedule.rate
