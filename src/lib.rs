@@ -4,9 +4,12 @@
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
 //! says in which order, [`run`] until when, and [`write`] keeps the result.
 
+pub mod config;
 pub mod elements;
 pub mod engine;
 pub mod error;
+pub mod plan;
 pub mod replica;
+pub mod structure;
 pub mod system;
 pub mod units;
