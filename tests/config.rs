@@ -4,21 +4,16 @@
 //! `MDRUN_BLESS=1 cargo test --test config` writes the messages of today into the files; read the
 //! difference before keeping it.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::domain;
 use mdrun::plan::{Overrides, Plan, read_config};
-use mdrun::structure::Domain;
 
 /// What starts a line of an expected message.
 const MARK: &str = "#>";
-
-fn domain() -> Domain {
-    Domain {
-        elements: vec![1, 6, 7, 8, 9, 15, 16, 17, 35],
-        cutoff_ang: 5.0,
-    }
-}
 
 /// All configs of a folder, sorted, by paths from the package's root, where tests run.
 fn configs(folder: &str) -> Vec<PathBuf> {
