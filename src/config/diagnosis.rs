@@ -95,6 +95,10 @@ fn explain_missing(missing: &str, table: &str) -> (String, Option<String>) {
             "there is no [run] table".to_owned(),
             Some("add [run] with steps = 10_000; `mdrun init` writes a whole config".to_owned()),
         ),
+        "molecule" => (
+            "there is no [[molecule]] table: nothing would run".to_owned(),
+            Some("add [[molecule]] with structure = \"molecule.xyz\"".to_owned()),
+        ),
         "steps" => (
             "[run] lacks steps".to_owned(),
             Some("add steps = 10_000".to_owned()),

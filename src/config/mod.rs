@@ -41,7 +41,8 @@ pub struct Config {
     #[serde(default)]
     pub dynamics: Dynamics,
     /// The molecules; each table is one molecule and its replicas.
-    #[serde(rename = "molecule", default)]
+    #[serde(rename = "molecule")]
+    #[schemars(length(min = 1))]
     pub molecules: Vec<Molecule>,
     /// What is written.
     #[serde(default)]

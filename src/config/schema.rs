@@ -51,6 +51,7 @@ fn value() -> Value {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
     let schema = SchemaGenerator::new(settings).into_root_schema_for::<Config>();
     let mut schema = schema.to_value();
+    polish(&mut schema);
     schema["title"] = json!("mdrun config");
     if let Some(top) = schema["properties"].as_object_mut() {
         limit("", top);
@@ -61,6 +62,34 @@ fn value() -> Value {
         }
     }
     schema
+}
+
+/// Takes out what Rust's types leave behind: null, which TOML does not have, and the line ends of
+/// doc comments.
+fn polish(schema: &mut Value) {
+    let is_null = |value: &Value| *value == json!("null") || value["type"] == "null";
+    match schema {
+        Value::Object(object) => {
+            object.retain(|key, value| !(key == "default" && value.is_null()));
+            for word in ["type", "anyOf"] {
+                if let Some(Value::Array(choices)) = object.get_mut(word) {
+                    choices.retain(|choice| !is_null(choice));
+                }
+            }
+            if let Some(Value::Array(types)) = object.get_mut("type")
+                && let [only] = &types[..]
+            {
+                let only = only.clone();
+                object.insert("type".to_owned(), only);
+            }
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            object.values_mut().for_each(polish);
+        }
+        Value::Array(list) => list.iter_mut().for_each(polish),
+        _ => {}
+    }
 }
 
 /// Writes the ranges of a table's numbers into their properties.

@@ -17,11 +17,8 @@ impl Config {
 
     fn check_molecules(&self) -> Result<()> {
         if self.molecules.is_empty() {
-            return Err(
-                Error::input("there is no [[molecule]] table: nothing would run")
-                    .at(self.path(), 0)
-                    .hint("add [[molecule]] with structure = \"molecule.xyz\""),
-            );
+            let error = Error::input("the list of molecules is empty: nothing would run");
+            return Err(error.at(self.path(), 0));
         }
         for (index, molecule) in self.molecules.iter().enumerate() {
             let name = molecule.name();
