@@ -244,4 +244,9 @@ fn hostile_configs_are_refused_without_a_panic() {
         }
     }
     assert!(accepted > 100, "{accepted}");
+    for deep in ["[", "[[", "{a=", "a.", "[a."] {
+        let text = format!("x = {}", deep.repeat(50_000));
+        assert!(Config::parse(path, &text).is_err());
+        assert!(Config::parse(path, &deep.repeat(50_000)).is_err());
+    }
 }

@@ -1,7 +1,5 @@
 //! The comment line of an extXYZ frame: `key=value` pairs and the columns of the atoms.
 
-use std::collections::HashMap;
-
 /// Which columns of an atom's line hold what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
@@ -52,27 +50,34 @@ impl Columns {
     }
 }
 
-/// The `key=value` pairs of a comment, keys in lower case; nothing where it is ordinary prose.
-pub fn pairs(comment: &str) -> HashMap<String, &str> {
-    let mut pairs = HashMap::new();
+/// The value of the first of `keys` that a comment names, whatever their case; nothing where it is
+/// ordinary prose.
+pub fn value<'a>(comment: &'a str, keys: &[&str]) -> Option<&'a str> {
+    let find = |key: &&str| pairs(comment).find(|(name, _)| name.eq_ignore_ascii_case(key));
+    keys.iter().find_map(find).map(|(_, value)| value)
+}
+
+/// The `key=value` pairs of a comment. They are not collected: a comment may be as long as a file.
+pub fn pairs(comment: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = comment.trim_start();
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| c == '=' || c.is_whitespace())
-            .unwrap_or(rest.len());
-        let key = &rest[..end];
-        rest = &rest[end..];
-        let Some(value) = rest.strip_prefix('=') else {
-            rest = rest.trim_start();
-            continue;
-        };
-        let (value, after) = take_value(value);
-        if !key.is_empty() {
-            pairs.insert(key.to_ascii_lowercase(), value);
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = rest
+                .find(|c: char| c == '=' || c.is_whitespace())
+                .unwrap_or(rest.len());
+            let (key, after) = rest.split_at(end);
+            let Some(value) = after.strip_prefix('=') else {
+                rest = after.trim_start();
+                continue;
+            };
+            let (value, after) = take_value(value);
+            rest = after.trim_start();
+            if !key.is_empty() {
+                return Some((key, value));
+            }
         }
-        rest = after.trim_start();
-    }
-    pairs
+        None
+    })
 }
 
 /// A value in quotes, or up to the next blank; and what follows it.
@@ -124,18 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn pairs_with_and_without_quotes() {
-        let pairs = pairs(r#"step 5 charge=1 Lattice="1 0 0" Name='a b' pbc="F F F" x= y"#);
-        assert_eq!(pairs["charge"], "1");
-        assert_eq!(pairs["lattice"], "1 0 0");
-        assert_eq!(pairs["name"], "a b");
-        assert_eq!(pairs["x"], "");
-        assert!(!pairs.contains_key("step") && !pairs.contains_key("y"));
+    fn values_with_and_without_quotes() {
+        let comment = r#"step 5 charge=1 Lattice="1 0 0" Name='a b' pbc="F F F" x= y"#;
+        let value = |key| value(comment, &[key]);
+        assert_eq!(value("charge"), Some("1"));
+        assert_eq!(value("lattice"), Some("1 0 0"));
+        assert_eq!(value("name"), Some("a b"));
+        assert_eq!(value("x"), Some(""));
+        assert_eq!((value("step"), value("y")), (None, None));
     }
 
     #[test]
     fn prose_has_no_pairs_that_matter() {
-        assert!(pairs("it's a \"water molecule").is_empty());
-        assert_eq!(pairs("E=\"unclosed quote").get("e"), Some(&"\"unclosed"));
+        assert_eq!(pairs("it's a \"water molecule").count(), 0);
+        assert_eq!(value("E=\"unclosed quote", &["e"]), Some("\"unclosed"));
+        assert_eq!(pairs("= == =").count(), 0);
     }
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::Structure;
-use super::extended::{Columns, pairs};
+use super::extended::{Columns, pairs, value};
 use super::text::{Line, decode, lines};
 use crate::elements;
 use crate::error::{Error, Result};
@@ -70,24 +70,17 @@ fn count(path: &Path, head: Line<'_>) -> Result<usize> {
 
 /// What the comment line says of the frame as a whole.
 fn described(path: &Path, comment: Line<'_>) -> Result<Structure> {
-    let pairs = pairs(comment.text);
-    let charge = pairs.get("charge").or_else(|| pairs.get("total_charge"));
-    let charge = charge.map(|value| {
-        let number = value.parse::<f64>().ok();
-        let whole = number.filter(|charge| charge.fract() == 0.0 && charge.abs() <= 1000.0);
-        whole.map(|charge| charge as i32).ok_or_else(|| {
-            let error = Error::input(format!("a charge of \"{value}\" is not a whole number"));
-            comment.point(error, path, value)
-        })
-    });
-    if let Some(periodic) = pairs.get("pbc").filter(|pbc| pbc.contains(['T', 't', '1'])) {
+    let said = |keys: &[&str]| value(comment.text, keys);
+    if let Some(periodic) = said(&["pbc"]).filter(|pbc| pbc.contains(['T', 't', '1'])) {
         let error = Error::input("a periodic structure: only free molecules can be run")
             .hint("if the box does not matter, write pbc=\"F F F\"");
         return Err(comment.point(error, path, periodic));
     }
-    let title = match pairs.get("name").or_else(|| pairs.get("title")) {
+    let charge =
+        said(&["charge", "total_charge"]).map(|charge| whole_charge(path, comment, charge));
+    let title = match said(&["name", "title"]) {
         Some(name) => name,
-        None if pairs.is_empty() => comment.text.trim(),
+        None if pairs(comment.text).next().is_none() => comment.text.trim(),
         None => "",
     };
     Ok(Structure {
@@ -97,15 +90,24 @@ fn described(path: &Path, comment: Line<'_>) -> Result<Structure> {
     })
 }
 
+fn whole_charge(path: &Path, comment: Line<'_>, written: &str) -> Result<i32> {
+    let number = written.parse::<f64>().ok();
+    let whole = number.filter(|charge| charge.fract() == 0.0 && charge.abs() <= 1000.0);
+    whole.map(|charge| charge as i32).ok_or_else(|| {
+        let error = Error::input(format!("a charge of \"{written}\" is not a whole number"));
+        comment.point(error, path, written)
+    })
+}
+
 fn columns(path: &Path, comment: Line<'_>) -> Result<Columns> {
-    match pairs(comment.text).get("properties") {
-        None => Ok(Columns::PLAIN),
-        Some(properties) => Columns::parse(properties).map_err(|what| {
-            let error = Error::input(format!("Properties: {what}"))
-                .hint("for example Properties=species:S:1:pos:R:3");
-            comment.point(error, path, properties)
-        }),
-    }
+    let Some(properties) = value(comment.text, &["properties"]) else {
+        return Ok(Columns::PLAIN);
+    };
+    Columns::parse(properties).map_err(|what| {
+        let error = Error::input(format!("Properties: {what}"))
+            .hint("for example Properties=species:S:1:pos:R:3");
+        comment.point(error, path, properties)
+    })
 }
 
 /// Atomic number and position, Å, of one line.
