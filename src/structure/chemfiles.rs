@@ -80,6 +80,10 @@ fn silence() {
 }
 
 fn structure(frame: &Frame, format: Format) -> std::result::Result<Structure, String> {
+    // The library's view of no positions is a null pointer, which must not be looked at.
+    if frame.size() == 0 {
+        return Err("a structure without atoms".to_owned());
+    }
     let mut numbers = Vec::with_capacity(frame.size());
     let mut charge = 0.0;
     for (index, atom) in frame.iter_atoms().enumerate() {

@@ -56,25 +56,23 @@ fn check(path: &Path, record: Record<'_>) -> Result<()> {
         return Err(torn("does not say how many atoms it has".to_owned()));
     };
     let bonds = fields.next().and_then(std::result::Result::ok).unwrap_or(0);
-    for (section, count) in [("ATOM", atoms), ("BOND", bonds)] {
-        let found = entries(&lines, section);
+    for (section, count, columns) in [("ATOM", atoms, 6), ("BOND", bonds, 4)] {
+        let found = entries(&lines, section, columns);
         if found < count {
-            return Err(torn(format!(
-                "has {found} of {count} lines in its {section} section"
-            )));
+            let what = format!("has {found} of {count} whole lines in its {section} section");
+            return Err(torn(what));
         }
     }
     Ok(())
 }
 
-/// How many lines a section has.
-fn entries(lines: &[Line<'_>], section: &str) -> usize {
+/// How many lines a section has that are not torn.
+fn entries(lines: &[Line<'_>], section: &str, columns: usize) -> usize {
     let head = format!("@<TRIPOS>{section}");
     let inside = lines
         .iter()
         .skip_while(|line| line.text.trim() != head)
         .skip(1);
-    inside
-        .take_while(|line| !line.text.trim().is_empty() && !line.text.starts_with('@'))
-        .count()
+    let is_whole = |line: &&Line<'_>| line.text.split_ascii_whitespace().count() >= columns;
+    inside.take_while(is_whole).count()
 }
