@@ -1,0 +1,47 @@
+//! The state of a run in one file, to go on from bit by bit.
+//!
+//! A [`Checkpoint`] is every replica whole, the lengths of the outputs that belong to them and what
+//! the run was asked to do. It carries no clock, host, process or count of restarts: the last
+//! checkpoint of a run that was interrupted equals that of one that was not. `compare` says
+//! whether a run can go on from it, `format` is the file as bytes, `store` the two generations of it in an output folder.
+
+mod compare;
+mod format;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::replica::Replica;
+use crate::write::Offsets;
+
+pub use compare::{Difference, MAY_CHANGE};
+pub use format::{encode, parse};
+pub use store::{Loaded, load, read, save};
+
+/// Where the numbers of a run come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Everything the run was asked to do, as keys and values.
+    pub settings: Vec<(String, String)>,
+    /// SHA-256 of the force field's file.
+    pub student_hash: String,
+    /// The version of this program.
+    pub version: String,
+    /// The model of CPU or GPU; other ones round differently.
+    pub device: String,
+}
+
+/// The state of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Steps that the run has made; a failed replica has made fewer.
+    pub step: u64,
+    /// Where the numbers come from.
+    pub origin: Origin,
+    /// Lengths of the outputs.
+    pub offsets: Offsets,
+    /// All replicas, in order.
+    pub replicas: Vec<Replica>,
+}
