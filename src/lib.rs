@@ -8,5 +8,6 @@ pub mod elements;
 pub mod engine;
 pub mod error;
 pub mod replica;
+pub mod student;
 pub mod system;
 pub mod units;
