@@ -41,22 +41,12 @@ pub struct Error {
 impl Error {
     /// Something in the input that cannot be run.
     pub fn input(what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Input,
-            what: what.into(),
-            place: None,
-            hint: None,
-        }
+        Self { kind: Kind::Input, what: what.into(), place: None, hint: None }
     }
 
     /// A failure of the machine at run time.
     pub fn run(what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Run,
-            what: what.into(),
-            place: None,
-            hint: None,
-        }
+        Self { kind: Kind::Run, what: what.into(), place: None, hint: None }
     }
 
     /// A failed operation on a file: `Error::io("write", path, &source)`.
@@ -67,11 +57,7 @@ impl Error {
     /// Says where: a file, and a line counted from 1 (0 for the file as a whole).
     #[must_use]
     pub fn at(mut self, path: &Path, line: usize) -> Self {
-        self.place = Some(Box::new(Place {
-            path: path.to_owned(),
-            line,
-            excerpt: None,
-        }));
+        self.place = Some(Box::new(Place { path: path.to_owned(), line, excerpt: None }));
         self
     }
 
@@ -80,9 +66,7 @@ impl Error {
     pub fn at_span(mut self, path: &Path, text: &str, span: std::ops::Range<usize>) -> Self {
         let start = span.start.min(text.len());
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..]
-            .find('\n')
-            .map_or(text.len(), |newline| start + newline);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line = text[line_start..line_end].trim_end_matches('\r').to_owned();
         let column = text[line_start..start].chars().count();
         let end = span.end.clamp(start, line_end.max(start));
@@ -129,10 +113,7 @@ impl fmt::Display for Error {
                 let margin = " ".repeat(number.len());
                 let indent = " ".repeat(columns.start);
                 let carets = "^".repeat(columns.len());
-                write!(
-                    f,
-                    "\n {margin} |\n {number} | {text}\n {margin} | {indent}{carets}"
-                )?;
+                write!(f, "\n {margin} |\n {number} | {text}\n {margin} | {indent}{carets}")?;
             }
         }
         if let Some(hint) = &self.hint {

@@ -24,6 +24,7 @@ pub fn silu_backward<T: Real>(slope: &[T], dy: &mut [T]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact results are meant")]
 mod tests {
     use super::*;
 

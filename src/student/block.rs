@@ -4,6 +4,11 @@
 //! lanes; inside a function that is compiled for a machine with vectors these become single
 //! instructions, and sums over channels have an order that does not depend on the machine.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a call in place of an instruction would be the cost"
+)]
+
 use std::ops::{Add, Mul, Neg};
 
 use super::real::Real;

@@ -1,11 +1,13 @@
 //! First layer: what an atom's surroundings look like, element by element.
 //!
+//! ```text
 //! A0_i[e,k] = Σ_j B_k(r_ij)          q_i = embedding[z_i] + g0[z_i] ⊙ A0_i W0
 //! A1_i[e,k] = Σ_j B_k(r_ij) u_ij     v_i = g1[z_i] ⊙ A1_i W1
 //! A2_i[e,k] = Σ_j B_k(r_ij) Y(u_ij)  t_i = g2[z_i] ⊙ A2_i W2
+//! ```
 //!
 //! each sum over the neighbours j of element e, Y the five components of the traceless part of
-//! u ⊗ u. Before any message the vectors of PaiNN (arXiv:2102.03150) are zero and its scalars a
+//! u ⊗ u. Before any message the vectors of `PaiNN` (arXiv:2102.03150) are zero and its scalars a
 //! table by element, so that its message is linear in B; summing over neighbours first leaves a
 //! product an atom instead of one a pair, and lets every element have a filter of its own.
 
@@ -282,8 +284,8 @@ fn scatter<T: Real>(
             dy[c] = sum.sum();
         }
         let du = harmonics_backward(unit, &dy);
-        for axis in 0..3 {
-            gradient.units[p][axis] += du[axis];
+        for (sum, du) in gradient.units[p].iter_mut().zip(du) {
+            *sum += du;
         }
     }
 }

@@ -308,7 +308,11 @@ fn check_hash(file: &SafeTensors<'_>, metadata: &BTreeMap<String, String>) -> Re
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|d| char::from(b"0123456789abcdef"[usize::from(d)]))
+        .collect()
 }
 
 /// The beginning of a text that may be long or strange.

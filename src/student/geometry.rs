@@ -18,9 +18,9 @@ pub struct Geometry<T> {
     pub species: Vec<u8>,
     /// i and j, with i < j                             (P, 2)
     pub pairs: Vec<[u32; 2]>,
-    /// r = |x_j − x_i|, Å                              (P,)
+    /// their distance r, Å                            (P,)
     pub distances_ang: Vec<f64>,
-    /// u = (x_j − x_i)/r                               (P, 3)
+    /// u, of length one, from i to j                  (P, 3)
     pub directions: Vec<[f64; 3]>,
     /// u in the numbers of the network                 (P, 3)
     pub units: Vec<[T; 3]>,
@@ -107,6 +107,7 @@ impl<T: Real> Geometry<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact results are meant")]
 mod tests {
     use super::*;
 

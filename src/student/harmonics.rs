@@ -43,6 +43,7 @@ pub fn harmonics_backward<T: Real>([x, y, z]: [T; 3], d: &[T; COMPONENTS]) -> [T
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact results are meant")]
 mod tests {
     use super::*;
 

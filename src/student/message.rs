@@ -1,9 +1,11 @@
 //! Message: what an atom receives from its neighbours (arXiv:2102.03150, eq. 7–8).
 //!
+//! ```text
 //! a, b, c = MLP(q_j) ⊙ (B(r_ij) W)
 //! q_i += g[z_i] ⊙ Σ_j a      v_i += h[z_i] ⊙ Σ_j (b u_ij + c ⊙ v_j)
+//! ```
 //!
-//! The filter B W is the same for both directions of a pair, and u_ji = −u_ij. In the backward pass
+//! The filter B W is the same for both directions of a pair, and the unit vector changes its sign. In the backward pass
 //! the gradient of the filter takes the filter's place, so that one product with Wᵀ leads to the
 //! gradient of B.
 

@@ -1,9 +1,11 @@
 //! Radial functions: what a distance is to the network.
 //!
+//! ```text
 //! B_k(r) = √(2/r_c) · sin(kπr/r_c)/r · f(r),   f(r) = ½ (1 + cos(πr/r_c)),   k = 1 … K
+//! ```
 //!
-//! the spherical Bessel functions of order zero in a ball of radius r_c (10.48550/arXiv.2003.03123)
-//! times a cosine cut-off. At r_c the sine has a simple and the cut-off a double zero, so B, B' and
+//! the spherical Bessel functions of order zero in a ball of the cut-off's radius (10.48550/arXiv.2003.03123)
+//! times a cosine cut-off. There the sine has a simple and the cut-off a double zero, so B, B' and
 //! B'' vanish there and the energy is twice continuously differentiable.
 //!
 //! sin(kθ) and cos(kθ) follow from θ by rotating K − 1 times, all in f64: the error of a rotation
@@ -20,7 +22,7 @@ const LANES: usize = 8;
 /// The radial functions of a student.
 #[derive(Clone, Copy, Debug)]
 pub struct Radial {
-    /// r_c, Å.
+    /// The cut-off, Å.
     pub cutoff_ang: f64,
     /// K.
     pub count: usize,

@@ -41,7 +41,7 @@ fn spread(name: &str, shape: &[usize]) -> (f64, f64) {
     }
 }
 
-/// SplitMix64 (10.1145/2660193.2660195): for tests it need only be plain.
+/// The generator `SplitMix64` (10.1145/2660193.2660195): for tests it need only be plain.
 #[derive(Clone, Debug)]
 pub struct SplitMix(pub u64);
 

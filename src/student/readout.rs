@@ -1,4 +1,4 @@
-//! Readout: the energy of an atom from its scalars, E = Σ_i silu(q_i W₁ + b₁) · w₂ + b₂.
+//! Readout: the energy of an atom from its scalars, E = Σ silu(q W₁ + b₁) · w₂ + b₂.
 //!
 //! One output is a dot product of our own, not a matrix product: a product one column wide is cut
 //! into blocks that depend on the number of atoms.

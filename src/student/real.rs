@@ -3,6 +3,11 @@
 //! Only the operations that IEEE 754 rounds correctly appear here (+ − × ÷ √ and fused
 //! multiply-add), so that a result never depends on the mathematics library of the platform.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a call in place of an instruction would be the cost"
+)]
+
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -44,7 +49,7 @@ pub trait Real:
     fn exp(self) -> Self;
 }
 
-/// x = n ln 2 + s with |s| ≤ ½ ln 2, and eˣ = 2ⁿ Σ_m sᵐ/m!.
+/// x = n ln 2 + s with |s| ≤ ½ ln 2, and eˣ = 2ⁿ Σ sᵐ/m!.
 ///
 /// Adding 1.5 · 2^(mantissa bits) rounds to an integer that then stands in the low bits, where a
 /// shift makes it an exponent; ln 2 is subtracted in two parts, of which the second corrects what
@@ -144,6 +149,7 @@ pub fn sin_cos_pi(y: f64) -> (f64, f64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact results are meant")]
 mod tests {
     use super::*;
 

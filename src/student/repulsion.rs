@@ -1,7 +1,9 @@
 //! Short-range repulsion under the learnt energy: ZBL, switched off inside the covalent distance.
 //!
+//! ```text
 //! E = Σ_{i<j} s(r/r_s) · k z_i z_j/r · φ(r/a)       r_s = r_cov,i + r_cov,j
 //! φ(x) = Σ_n c_n exp(−d_n x),   a = 0.88534 a₀/(z_i^0.23 + z_j^0.23)
+//! ```
 //!
 //! Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids (1985); covalent radii:
 //! 10.1039/b801115j. s(x) = 1 − 10x³ + 15x⁴ − 6x⁵ has two vanishing derivatives at both ends, so
@@ -16,7 +18,7 @@ use crate::elements::Element;
 /// k = e²/4πε₀ in eV Å and a₀ in Å, to the digits that the students are trained with.
 const COULOMB_EV_ANG: f64 = 14.399_645;
 const BOHR_ANG: f64 = 0.529_177_211;
-/// c_n and d_n.
+/// Amplitudes c and exponents d.
 const TERMS: [(f64, f64); 4] = [
     (0.181_75, 3.199_80),
     (0.509_86, 0.942_29),
@@ -44,10 +46,11 @@ fn power(z: u8) -> f64 {
 
 /// Constants of a pair of elements.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names, reason = "the units are part of the names")]
 struct Pair {
-    /// r_s
+    /// the covalent distance, where the switch reaches zero
     switch_ang: f64,
-    /// k z_i z_j
+    /// k z z
     charge_ev_ang: f64,
     /// a
     screening_ang: f64,

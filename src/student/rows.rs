@@ -1,5 +1,10 @@
 //! Rows of row-major arrays.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a call in place of an instruction would be the cost"
+)]
+
 /// Row `n` of rows of `width` numbers.
 #[inline(always)]
 pub fn row<T>(array: &[T], n: usize, width: usize) -> &[T] {

@@ -1,6 +1,8 @@
 //! Update: an atom's scalars and vectors are mixed with each other (arXiv:2102.03150, eq. 9–10).
 //!
+//! ```text
 //! U, V = v W      a, c, b = MLP(q, |V|, |t|)      q += a + c ⊙ (U·V)      v += b ⊙ U
+//! ```
 //!
 //! |x| is √(x·x + ε); the norms |t| of the first layer's tensors enter the first update only. The
 //! last update has no b: nothing reads its vectors.
