@@ -13,8 +13,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Config, Device, Minimize, ModelChoice, Scheme, Walltime, range};
+use crate::config::{Config, Minimize, ModelChoice, Walltime, range};
+use crate::engine::Device;
 use crate::error::{Error, Result};
+use crate::integrate::Scheme;
 use crate::replica::Replica;
 use crate::structure::Domain;
 use crate::structure::text::decode;

@@ -113,11 +113,30 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// How often the run in a folder was resumed, and its breaks, as far as the last summary knows.
+    pub fn history(folder: &Folder) -> (u64, Vec<String>) {
+        let read = || -> Option<serde_json::Value> {
+            let text = std::fs::read_to_string(folder.path().join(SUMMARY)).ok()?;
+            serde_json::from_str(&text).ok()
+        };
+        let Some(old) = read() else {
+            return (0, Vec::new());
+        };
+        let breaks = old["breaks"].as_array().into_iter().flatten();
+        let breaks = breaks.filter_map(|line| Some(line.as_str()?.to_owned()));
+        (old["restarts"].as_u64().unwrap_or(0), breaks.collect())
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map_err(|source| Error::run(format!("cannot write the summary: {source}")))
+    }
+
     /// Writes it into the output folder.
     pub fn write(&self, folder: &Folder) -> Result<()> {
         let path = folder.path().join(SUMMARY);
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|source| Error::run(format!("cannot write {}: {source}", path.display())))?;
+        let text = self.to_json()?;
         folder
             .disk()
             .replace(SUMMARY, (text + "\n").as_bytes())
