@@ -103,7 +103,7 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
     );
     println!(
         "memory     {:.1} MB of state",
-        state_bytes(&plan.replicas) / 1e6
+        plan.state_bytes() as f64 / 1e6
     );
     println!(
         "disk       {:.1} MB in {}",
@@ -115,14 +115,6 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
 
 fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-/// Three vectors an atom, twice (the state and its last good copy), in f64.
-fn state_bytes(replicas: &[Replica]) -> f64 {
-    replicas
-        .iter()
-        .map(|replica| 2.0 * 72.0 * replica.positions_ang.len() as f64)
-        .sum()
 }
 
 /// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
