@@ -9,13 +9,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use super::format::{encode, parse_from};
-use super::{Checkpoint, Origin};
+use super::Checkpoint;
+use super::format::encode;
+use super::parse::parse_from;
 use crate::error::{Error, Result};
-use crate::replica::Replica;
-use crate::write::{
-    CHECKPOINT, CHECKPOINT_DAMAGED, CHECKPOINT_PREVIOUS, Folder, Offsets, unfinished,
-};
+use crate::write::{CHECKPOINT, CHECKPOINT_DAMAGED, CHECKPOINT_PREVIOUS, Folder, unfinished};
 
 /// A checkpoint to go on from.
 #[derive(Debug)]
@@ -26,36 +24,33 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Saves the state of a run; the last two saved are kept.
-pub fn save(
-    folder: &Folder,
-    step: u64,
-    origin: &Origin,
-    offsets: &Offsets,
-    replicas: &[Replica],
-) -> Result<()> {
-    let bytes = encode(step, origin, offsets, replicas)?;
-    let disk = folder.disk();
-    let unfinished = unfinished(CHECKPOINT);
-    let saved = disk
-        .write(&unfinished, &bytes)
-        .and_then(|()| disk.sync(&unfinished))
-        .and_then(|()| match disk.len(CHECKPOINT)? {
-            Some(_) => disk.rename(CHECKPOINT, CHECKPOINT_PREVIOUS),
-            None => Ok(()),
+impl Checkpoint {
+    /// Saves the state of a run; the last two saved are kept.
+    pub fn save(&self, folder: &Folder) -> Result<()> {
+        let bytes = encode(self)?;
+        let disk = folder.disk();
+        let unfinished = unfinished(CHECKPOINT);
+        let saved = disk
+            .write(&unfinished, &bytes)
+            .and_then(|()| disk.sync(&unfinished))
+            .and_then(|()| match disk.len(CHECKPOINT)? {
+                Some(_) => disk.rename(CHECKPOINT, CHECKPOINT_PREVIOUS),
+                None => Ok(()),
+            })
+            .and_then(|()| disk.rename(&unfinished, CHECKPOINT))
+            .and_then(|()| disk.sync_folder());
+        saved.map_err(|source| {
+            // Room for other files is worth more than half a checkpoint.
+            let _ = disk.remove(&unfinished);
+            Error::run(format!(
+                "cannot save the checkpoint of step {} in {}: {source}; it needs {} bytes",
+                self.step,
+                folder.path().display(),
+                bytes.len()
+            ))
+            .hint("make room, and go on from the checkpoint before it with --resume")
         })
-        .and_then(|()| disk.rename(&unfinished, CHECKPOINT))
-        .and_then(|()| disk.sync_folder());
-    saved.map_err(|source| {
-        // Room for a last log line is worth more than half a checkpoint.
-        let _ = disk.remove(&unfinished);
-        Error::run(format!(
-            "cannot save the checkpoint of step {step} in {}: {source}; it needs {} bytes",
-            folder.path().display(),
-            bytes.len()
-        ))
-        .hint("make room, and go on from the checkpoint before it with --resume")
-    })
+    }
 }
 
 /// Reads one file.

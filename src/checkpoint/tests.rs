@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::format::encode;
 use super::*;
 use crate::error::Result;
 use crate::replica::{Fault, Status};
@@ -12,15 +13,6 @@ use crate::write::{
 
 const STEPS: u64 = 40;
 const CHECKPOINT_STEPS: u64 = 8;
-
-fn origin() -> Origin {
-    Origin {
-        settings: vec![("seed".to_owned(), "\"1\"".to_owned())],
-        student_hash: "abc".to_owned(),
-        version: "1.0.0".to_owned(),
-        device: "a CPU".to_owned(),
-    }
-}
 
 fn settings() -> Settings {
     Settings {
@@ -49,39 +41,37 @@ fn some_replicas() -> Vec<Replica> {
     replicas
 }
 
-fn some_checkpoint(step: u64) -> Checkpoint {
-    let replicas = some_replicas();
+fn checkpoint_of(step: u64, offsets: Offsets, replicas: Vec<Replica>) -> Checkpoint {
     Checkpoint {
         step,
-        origin: origin(),
-        offsets: Offsets {
-            log: 17,
-            dcd: vec![1, 2, 3, 4, 5],
-            extxyz: Vec::new(),
-        },
+        settings: vec![("seed".to_owned(), "1".to_owned())],
+        student_hash: "abc".to_owned(),
+        version: VERSION.to_owned(),
+        device: "a CPU".to_owned(),
+        breaks: vec!["step 3: another CPU".to_owned()],
+        offsets,
         replicas,
     }
 }
 
-fn bytes_of(checkpoint: &Checkpoint) -> Vec<u8> {
-    let Checkpoint {
-        step,
-        origin,
-        offsets,
-        replicas,
-    } = checkpoint;
-    encode(*step, origin, offsets, replicas).unwrap()
+fn some_checkpoint(step: u64) -> Checkpoint {
+    let offsets = Offsets {
+        log: 17,
+        dcd: vec![1, 2, 3, 4, 5],
+        extxyz: Vec::new(),
+    };
+    checkpoint_of(step, offsets, some_replicas())
 }
 
 #[test]
 fn a_checkpoint_reads_back_whole() {
     let checkpoint = some_checkpoint(7);
-    assert_eq!(parse(&bytes_of(&checkpoint)).unwrap(), checkpoint);
+    assert_eq!(parse(&encode(&checkpoint).unwrap()).unwrap(), checkpoint);
 }
 
 #[test]
 fn a_file_cut_at_any_length_is_an_error() {
-    let bytes = bytes_of(&some_checkpoint(7));
+    let bytes = encode(&some_checkpoint(7)).unwrap();
     for length in 0..bytes.len() {
         assert!(parse(&bytes[..length]).is_err(), "{length}");
     }
@@ -91,7 +81,7 @@ fn a_file_cut_at_any_length_is_an_error() {
 
 #[test]
 fn a_file_with_any_byte_changed_is_an_error() {
-    let mut bytes = bytes_of(&some_checkpoint(7));
+    let mut bytes = encode(&some_checkpoint(7)).unwrap();
     for at in 0..bytes.len() {
         for flip in [1, 0x80, 0xff] {
             bytes[at] ^= flip;
@@ -103,7 +93,7 @@ fn a_file_with_any_byte_changed_is_an_error() {
 
 #[test]
 fn counts_beyond_the_file_take_no_memory() {
-    let bytes = bytes_of(&some_checkpoint(7));
+    let bytes = encode(&some_checkpoint(7)).unwrap();
     let header = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
     let replica_count_at = 16 + header + 8;
     let atom_count_at = replica_count_at + 8 + 104;
@@ -123,15 +113,7 @@ fn counts_beyond_the_file_take_no_memory() {
 fn with_damaged_newest(root: &Path, damage: impl Fn(&mut Vec<u8>)) -> Folder {
     let folder = Folder::open(root, Mode::Resume).unwrap();
     for step in [1, 2] {
-        let checkpoint = some_checkpoint(step);
-        save(
-            &folder,
-            step,
-            &origin(),
-            &checkpoint.offsets,
-            &checkpoint.replicas,
-        )
-        .unwrap();
+        some_checkpoint(step).save(&folder).unwrap();
     }
     let path = root.join(CHECKPOINT);
     let mut bytes = fs::read(&path).unwrap();
@@ -142,8 +124,8 @@ fn with_damaged_newest(root: &Path, damage: impl Fn(&mut Vec<u8>)) -> Folder {
 
 #[test]
 fn a_damaged_checkpoint_gives_way_to_the_one_before_loudly() {
-    let root = tempfile::tempdir().unwrap();
-    let length = bytes_of(&some_checkpoint(2)).len();
+    let root = sample::root();
+    let length = encode(&some_checkpoint(2)).unwrap().len();
     for at in (0..length).step_by(331) {
         for cut in [true, false] {
             let folder = with_damaged_newest(root.path(), |bytes| {
@@ -170,7 +152,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_loudly() {
 
 #[test]
 fn two_damaged_checkpoints_are_an_error_that_names_both() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = with_damaged_newest(root.path(), |bytes| bytes.truncate(20));
     fs::write(root.path().join(CHECKPOINT_PREVIOUS), "text").unwrap();
     let refused = load(&folder).unwrap_err();
@@ -186,26 +168,19 @@ fn two_damaged_checkpoints_are_an_error_that_names_both() {
 
 #[test]
 fn a_folder_without_checkpoints_has_none() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = Folder::open(root.path(), Mode::Resume).unwrap();
     assert!(load(&folder).unwrap().is_none());
 }
 
 #[test]
 fn a_full_disk_leaves_the_checkpoints_as_they_were() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let folder = with_damaged_newest(root.path(), |_| {});
     let checkpoint = some_checkpoint(3);
     folder.disk().faults.fill_up(Some(100));
-    let saved = save(
-        &folder,
-        3,
-        &origin(),
-        &checkpoint.offsets,
-        &checkpoint.replicas,
-    );
-    let refused = saved.unwrap_err().to_string();
-    let needed = format!("needs {} bytes", bytes_of(&checkpoint).len());
+    let refused = checkpoint.save(&folder).unwrap_err().to_string();
+    let needed = format!("needs {} bytes", encode(&checkpoint).unwrap().len());
     assert!(refused.contains(&needed), "{refused}");
     assert_eq!(load(&folder).unwrap().unwrap().checkpoint.step, 2);
     assert!(!root.path().join("checkpoint.mdrun.unfinished").exists());
@@ -237,7 +212,8 @@ fn run_in(folder: &Arc<Folder>, system: &System, replicas: &mut Vec<Replica>) ->
         }
         Some(loaded) => {
             let checkpoint = loaded.checkpoint;
-            checkpoint.check(&origin(), system, replicas)?;
+            checkpoint.agree(&checkpoint.settings, "abc")?;
+            checkpoint.fits(replicas)?;
             *replicas = checkpoint.replicas;
             let offsets = &checkpoint.offsets;
             let resumed = Outputs::resume(folder.clone(), settings(), system, replicas, offsets)?;
@@ -257,7 +233,7 @@ fn run_in(folder: &Arc<Folder>, system: &System, replicas: &mut Vec<Replica>) ->
         }
         if step.is_multiple_of(CHECKPOINT_STEPS) {
             let offsets = outputs.flush(replicas)?;
-            save(folder, step, &origin(), &offsets, replicas)?;
+            checkpoint_of(step, offsets, replicas.clone()).save(folder)?;
         }
     }
     Ok(())
@@ -279,13 +255,13 @@ fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_run_ended_at_any_change_of_the_disk_goes_on_to_the_same_bytes() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     run(root.path(), None, false).unwrap();
     let expected = contents(root.path());
     for power_fails in [false, true] {
         let mut changes = 0;
         loop {
-            let root = tempfile::tempdir().unwrap();
+            let root = sample::root();
             let finished = run(root.path(), Some(changes), power_fails).is_ok();
             if !finished {
                 // What goes on is ended once more, somewhere else.

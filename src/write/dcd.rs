@@ -104,19 +104,17 @@ impl Axis {
         origin_ang: [f64; 3],
     ) -> Result<(), NotFinite> {
         let start = buffer.len();
-        let record_bytes = 4 * self.atoms;
-        let marker = (record_bytes as u32).to_le_bytes();
-        buffer.resize(start + 3 * (record_bytes + 8), 0);
+        let record_bytes = 4 * self.atoms + 8;
+        buffer.resize(start + 3 * record_bytes, 0);
+        let (x, rest) = buffer[start..].split_at_mut(record_bytes);
+        let (y, z) = rest.split_at_mut(record_bytes);
+        let [x, y, z] = [x, y, z].map(|record| self.mark(record));
         let mut finite = true;
-        let records = buffer[start..].chunks_exact_mut(record_bytes + 8);
-        for (axis, record) in records.enumerate() {
-            record[..4].copy_from_slice(&marker);
-            record[4 + record_bytes..].copy_from_slice(&marker);
-            let words = record[4..4 + record_bytes].chunks_exact_mut(4);
-            for (word, position) in words.zip(positions_ang) {
+        for (((position, x), y), z) in positions_ang.iter().zip(x).zip(y).zip(z) {
+            for (axis, word) in [x, y, z].into_iter().enumerate() {
                 let value = (position[axis] - origin_ang[axis]) as f32;
                 finite &= value.is_finite();
-                word.copy_from_slice(&value.to_le_bytes());
+                *word = value.to_le_bytes();
             }
         }
         if finite {
@@ -124,6 +122,15 @@ impl Axis {
         }
         buffer.truncate(start);
         Err(NotFinite)
+    }
+
+    /// Puts the length on both sides of a record, and gives the words between.
+    fn mark<'a>(&self, record: &'a mut [u8]) -> &'a mut [[u8; 4]] {
+        let marker = (4 * self.atoms as u32).to_le_bytes();
+        let words = record.as_chunks_mut().0;
+        words[0] = marker;
+        words[self.atoms + 1] = marker;
+        &mut words[1..=self.atoms]
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::number;
 use crate::elements;
+use crate::replica::Replica;
 
 const DIGITS: usize = 9;
 const ENERGY_DIGITS: usize = 12;
@@ -68,6 +69,18 @@ pub fn push_frame(buffer: &mut Vec<u8>, frame: &Frame, moment: Option<&Moment>) 
         }
         buffer.push(b'\n');
     }
+}
+
+/// Appends a replica as it is, at no time: the energy and forces of one structure.
+pub fn push_single_point(buffer: &mut Vec<u8>, numbers: &[u8], replica: &Replica) {
+    let frame = Frame {
+        numbers,
+        positions_ang: &replica.positions_ang,
+        origin_ang: [0.0; 3],
+        forces_ev_per_ang: &replica.forces_ev_per_ang,
+        energy_ev: replica.energy_ev,
+    };
+    push_frame(buffer, &frame, None);
 }
 
 /// Bytes of a frame of `atoms` atoms, more rather than less, for estimates.

@@ -209,10 +209,11 @@ pub(super) fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::sample;
 
     #[test]
     fn two_runs_in_one_folder_are_refused_by_name() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let first = Folder::open(root.path(), Mode::Fresh).unwrap();
         for mode in [Mode::Fresh, Mode::Resume, Mode::Overwrite] {
             let refused = Folder::open(root.path(), mode).unwrap_err().to_string();
@@ -225,14 +226,14 @@ mod tests {
 
     #[test]
     fn a_stale_lock_file_locks_nothing() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         fs::write(root.path().join(LOCK), "pid 1 on elsewhere\n").unwrap();
         Folder::open(root.path(), Mode::Fresh).unwrap();
     }
 
     #[test]
     fn a_folder_with_files_is_refused_and_left_alone() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         fs::write(root.path().join("thesis.tex"), "text").unwrap();
         let refused = Folder::open(root.path(), Mode::Fresh).unwrap_err();
         assert_eq!(refused.exit_code(), 2);
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn overwriting_removes_only_what_a_run_has_written() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let path = |name: &str| root.path().join(name);
         {
             let folder = Folder::open(root.path(), Mode::Fresh).unwrap();
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_forged_list_removes_nothing_outside() {
-        let outside = tempfile::tempdir().unwrap();
+        let outside = sample::root();
         let victim = outside.path().join("victim");
         fs::write(&victim, "text").unwrap();
         let root = outside.path().join("out");
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn links_and_folders_are_no_outputs() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         std::os::unix::fs::symlink("/tmp/elsewhere", root.path().join("a.dcd")).unwrap();
         fs::create_dir(root.path().join("b.dcd")).unwrap();
         let folder = Folder::open(root.path(), Mode::Resume).unwrap();
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_made_is_refused() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         fs::write(root.path().join("file"), "text").unwrap();
         let refused = Folder::open(&root.path().join("file"), Mode::Fresh).unwrap_err();
         assert!(refused.to_string().contains("--out"));

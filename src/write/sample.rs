@@ -1,8 +1,17 @@
-//! Molecules and replicas for the tests of what is written.
+//! Molecules, replicas and folders for the tests of what is written.
+
+use tempfile::TempDir;
 
 use crate::random::philox4x32;
 use crate::replica::{Parameters, Replica, ReplicaId, Status};
 use crate::system::{Molecule, System};
+
+/// An empty folder that is gone at the end, in memory where there is such a place: what reaches
+/// stable storage is counted by `faults`, and a busy disk takes minutes for it.
+pub fn root() -> TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
 
 /// Waters of these names.
 pub fn system(names: &[&str]) -> System {

@@ -127,7 +127,7 @@ impl Summary {
         (old["restarts"].as_u64().unwrap_or(0), breaks.collect())
     }
 
-    /// As JSON.
+    /// The contents of the file.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string_pretty(self)
             .map_err(|source| Error::run(format!("cannot write the summary: {source}")))
@@ -135,23 +135,22 @@ impl Summary {
 
     /// Writes it into the output folder.
     pub fn write(&self, folder: &Folder) -> Result<()> {
-        let path = folder.path().join(SUMMARY);
-        let text = self.to_json()?;
+        let text = self.to_json()? + "\n";
         folder
             .disk()
-            .replace(SUMMARY, (text + "\n").as_bytes())
-            .map_err(|source| Error::io("write", &path, &source))
+            .replace(SUMMARY, text.as_bytes())
+            .map_err(|source| Error::io("write", &folder.path().join(SUMMARY), &source))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write::Mode;
+    use crate::write::{Mode, sample};
 
     #[test]
     fn the_file_is_json_with_the_failures_in_it() {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let folder = Folder::open(root.path(), Mode::Fresh).unwrap();
         let summary = Summary {
             outcome: Outcome::Complete,

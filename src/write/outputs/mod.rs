@@ -8,6 +8,8 @@
 //! Invariant: no empty trajectory, no frame that is not finite, nothing of a replica after it
 //! failed.
 
+mod gather;
+mod how_to_load;
 mod resume;
 #[cfg(test)]
 mod tests;
@@ -19,10 +21,10 @@ use super::appended::Appended;
 use super::disk::Disk;
 use super::folder::Folder;
 use super::summary::{Failure, LastFrame};
-use super::{LOG, dcd, extxyz, label, log, topology};
+use super::{LOG, dcd, label, topology};
 use crate::error::{Error, Result};
 use crate::replica::{Replica, Status};
-use crate::system::{Molecule, System};
+use crate::system::System;
 
 pub use resume::Resumed;
 
@@ -65,6 +67,9 @@ pub struct Outputs {
     folder: Arc<Folder>,
     settings: Settings,
     labels: Vec<String>,
+    /// Topologies, (molecules,), and which is whose, (R,).
+    topologies: Vec<String>,
+    molecules: Vec<u32>,
     log: Appended,
     dcd: Vec<Appended>,
     extxyz: Vec<Appended>,
@@ -137,6 +142,12 @@ impl Outputs {
             step,
             step_stable: step,
             settings,
+            topologies: system
+                .molecules
+                .iter()
+                .map(|molecule| topology_name(&molecule.name))
+                .collect(),
+            molecules: replicas.iter().map(|replica| replica.id.molecule).collect(),
             labels,
         })
     }
@@ -149,98 +160,6 @@ impl Outputs {
     /// The folder they are in.
     pub fn folder(&self) -> &Arc<Folder> {
         &self.folder
-    }
-
-    /// Adds a frame of every replica that is running.
-    pub fn frame(&mut self, system: &System, replicas: &[Replica]) -> Result<()> {
-        for (index, replica) in replicas.iter().enumerate() {
-            if replica.is_running() {
-                let molecule = &system.molecules[replica.id.molecule as usize];
-                self.frame_of(index, molecule, replica)?;
-                self.step = self.step.max(replica.step);
-            }
-        }
-        Ok(())
-    }
-
-    fn frame_of(&mut self, index: usize, molecule: &Molecule, replica: &Replica) -> Result<()> {
-        let label = &self.labels[index];
-        let not_finite = || {
-            Error::run(format!(
-                "replica {label} has coordinates or forces that are no numbers at step {}",
-                replica.step
-            ))
-        };
-        if !is_finite(replica) {
-            return Err(not_finite());
-        }
-        let origin_ang = if self.settings.centred {
-            molecule.centre_of_mass_ang(&replica.positions_ang)
-        } else {
-            [0.0; 3]
-        };
-        if let Some(file) = self.dcd.get_mut(index) {
-            let axis = self.settings.axis(replica);
-            let is_new = file.is_empty();
-            let buffer = file.buffer();
-            let end = buffer.len();
-            if is_new {
-                axis.push_header(buffer, label);
-            }
-            if axis
-                .push_frame(buffer, &replica.positions_ang, origin_ang)
-                .is_err()
-            {
-                buffer.truncate(end);
-                return Err(not_finite());
-            }
-            if file.waiting() >= self.buffer_bytes_max {
-                write_dcd(file, axis, self.folder.disk())
-                    .map_err(|source| self.failure(&dcd_name(label), &source))?;
-            }
-        }
-        if let Some(file) = self.extxyz.get_mut(index) {
-            let frame = extxyz::Frame {
-                numbers: &molecule.numbers,
-                positions_ang: &replica.positions_ang,
-                origin_ang,
-                forces_ev_per_ang: &replica.forces_ev_per_ang,
-                energy_ev: replica.energy_ev,
-            };
-            let moment = extxyz::Moment {
-                step: replica.step,
-                time_fs: replica.step as f64 * replica.parameters.timestep_fs,
-                replica: label,
-            };
-            extxyz::push_frame(file.buffer(), &frame, Some(&moment));
-            if file.waiting() >= self.buffer_bytes_max {
-                file.write(self.folder.disk(), None)
-                    .map_err(|source| self.failure(&extxyz_name(label), &source))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a row of every replica that is running.
-    pub fn log(&mut self, system: &System, replicas: &[Replica]) -> Result<()> {
-        if self.log.is_empty() {
-            self.log.buffer().extend_from_slice(log::HEADER);
-        }
-        for (replica, label) in replicas.iter().zip(&self.labels) {
-            if replica.is_running() {
-                self.step = self.step.max(replica.step);
-                let index = replica.id.molecule as usize;
-                let freedom = self.settings.degrees_of_freedom[index];
-                let molecule = &system.molecules[index];
-                log::push_row(self.log.buffer(), label, molecule, freedom, replica);
-            }
-        }
-        if self.log.waiting() >= BUFFER_BYTES_MAX {
-            self.log
-                .write(self.folder.disk(), None)
-                .map_err(|source| self.failure(LOG, &source))?;
-        }
-        Ok(())
     }
 
     /// Brings everything to stable storage, and says how far each file has come.
@@ -353,16 +272,6 @@ fn write_dcd(file: &mut Appended, axis: dcd::Axis, disk: &Disk) -> io::Result<()
     let frames = axis.frames(file.len()).unwrap_or(0);
     let counters = axis.counters(frames);
     file.write(disk, Some((dcd::COUNTERS_AT, &counters)))
-}
-
-/// Whether all that goes into a frame is a number.
-fn is_finite(replica: &Replica) -> bool {
-    // Every number is looked at, without a branch for each.
-    let all = |vectors: &[[f64; 3]]| {
-        let numbers = vectors.as_flattened().iter();
-        numbers.fold(true, |all, number| all & number.is_finite())
-    };
-    replica.energy_ev.is_finite() & all(&replica.positions_ang) & all(&replica.forces_ev_per_ang)
 }
 
 /// The name of a replica's DCD.

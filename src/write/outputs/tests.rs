@@ -34,7 +34,7 @@ fn advance(outputs: &mut Outputs, system: &System, replicas: &mut [Replica], fro
 
 #[test]
 fn a_frozen_replica_is_written_no_more() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a", "b"]);
     let mut replicas = sample::replicas(&system, 1, 1);
     let folder = open(root.path(), Mode::Fresh);
@@ -65,7 +65,7 @@ fn a_frozen_replica_is_written_no_more() {
 
 #[test]
 fn a_replica_that_never_moved_leaves_no_file() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a"]);
     let mut replicas = sample::replicas(&system, 1, 2);
     replicas[1].status = Status::Failed(Fault::NotFinite);
@@ -81,7 +81,7 @@ fn a_replica_that_never_moved_leaves_no_file() {
 
 #[test]
 fn what_is_not_finite_stops_the_run_and_is_not_written() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a"]);
     let mut replicas = sample::replicas(&system, 1, 1);
     replicas[0].positions_ang[1][2] = f64::NAN;
@@ -107,7 +107,7 @@ fn frames_are_centred_unless_told_otherwise() {
     let mut replicas = sample::replicas(&system, 1, 1);
     sample::move_to(&mut replicas, 5);
     for centred in [true, false] {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let folder = open(root.path(), Mode::Fresh);
         let settings = Settings {
             centred,
@@ -136,7 +136,7 @@ fn frames_are_centred_unless_told_otherwise() {
 
 #[test]
 fn a_missing_or_short_file_is_refused_before_any_is_cut() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a"]);
     let mut replicas = sample::replicas(&system, 1, 2);
     let folder = open(root.path(), Mode::Fresh);
@@ -163,7 +163,7 @@ fn a_missing_or_short_file_is_refused_before_any_is_cut() {
 
 #[test]
 fn resuming_cuts_every_file_and_says_so() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a"]);
     let mut replicas = sample::replicas(&system, 1, 1);
     let folder = open(root.path(), Mode::Fresh);
@@ -190,7 +190,7 @@ fn resuming_cuts_every_file_and_says_so() {
 
 #[test]
 fn a_full_disk_is_named_with_what_is_needed() {
-    let root = tempfile::tempdir().unwrap();
+    let root = sample::root();
     let system = sample::system(&["a"]);
     let mut replicas = sample::replicas(&system, 1, 1);
     let folder = open(root.path(), Mode::Fresh);
@@ -225,7 +225,7 @@ fn a_full_disk_is_named_with_what_is_needed() {
 fn when_buffers_are_flushed_leaves_no_trace() {
     let system = sample::system(&["a", "b"]);
     let run = |flushes: &[u64]| {
-        let root = tempfile::tempdir().unwrap();
+        let root = sample::root();
         let mut replicas = sample::replicas(&system, 2, 2);
         let folder = open(root.path(), Mode::Fresh);
         let mut outputs = Outputs::create(folder, settings(), &system, &replicas).unwrap();
