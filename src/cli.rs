@@ -98,6 +98,7 @@ pub struct Eval {
     /// The extXYZ file to write
     #[arg(short, long, value_name = "OUT.extxyz")]
     pub out: PathBuf,
+    /// Which force field, and where.
     #[command(flatten)]
     pub field: Field,
 }
@@ -117,6 +118,7 @@ pub struct Minimize {
     /// Steps after which the search is given up
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pub steps_max: u64,
+    /// Which force field, and where.
     #[command(flatten)]
     pub field: Field,
 }
@@ -142,6 +144,7 @@ pub struct Modes {
 pub struct Validate {
     /// A structure file; its first frame is used
     pub structure: PathBuf,
+    /// Which force field, and where.
     #[command(flatten)]
     pub field: Field,
 }
@@ -157,6 +160,7 @@ pub struct Bench {
     /// Seconds spent on each
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
+    /// Which force field, and where.
     #[command(flatten)]
     pub field: Field,
     /// Print the results as JSON

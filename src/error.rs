@@ -97,7 +97,13 @@ impl Error {
 
     /// Says where, as bytes `span` of one line's text.
     #[must_use]
-    pub fn at_excerpt(self, path: &Path, line: usize, text: &str, span: std::ops::Range<usize>) -> Self {
+    pub fn at_excerpt(
+        self,
+        path: &Path,
+        line: usize,
+        text: &str,
+        span: std::ops::Range<usize>,
+    ) -> Self {
         let mut error = self.at_span(path, text, span);
         if let Some(place) = &mut error.place {
             place.line = line;
@@ -137,10 +143,17 @@ fn window(line: &str, columns: std::ops::Range<usize>) -> (String, std::ops::Ran
     let start = columns.start.saturating_sub(BEFORE);
     let shown = line.chars().skip(start).take(WIDTH_MAX).collect::<String>();
     let left = if start > 0 { "…" } else { "" };
-    let right = if start + WIDTH_MAX < length { "…" } else { "" };
+    let right = if start + WIDTH_MAX < length {
+        "…"
+    } else {
+        ""
+    };
     let shift = start - left.chars().count();
     let end = columns.end.min(start + WIDTH_MAX);
-    (format!("{left}{shown}{right}"), columns.start - shift..end - shift)
+    (
+        format!("{left}{shown}{right}"),
+        columns.start - shift..end - shift,
+    )
 }
 
 impl fmt::Display for Error {

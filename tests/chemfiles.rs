@@ -1,14 +1,18 @@
 //! Formats that come through chemfiles: what is read, and what is refused before it gets there.
 #![cfg(feature = "chemfiles")]
 
-mod common;
+#[path = "common/domain.rs"]
+mod domain;
+#[path = "common/random.rs"]
+mod random;
 
 use std::path::{Path, PathBuf};
 
-use common::{Random, domain};
+use domain::domain;
 use mdrun::config::Config;
 use mdrun::plan::{Overrides, Plan};
 use mdrun::structure::{Structure, check, parse, read};
+use random::Random;
 
 fn path(name: &str) -> PathBuf {
     Path::new("tests/config/structures").join(name)
@@ -106,9 +110,11 @@ fn what_cannot_be_run_is_refused_with_its_line() {
             9,
         ),
         ("v3000.sdf", "a V3000 record", 4),
+        ("drawing.sdf", "a flat drawing", 2),
         ("no-element.pdb", "columns 77 and 78 name no element", 1),
         ("torn.pdb", "a torn line", 3),
         ("cation.pdb", "a molecule of charge +1", 1),
+        ("type.mol2", "\".3\" is not the type of an atom", 22),
         ("ammonium.mol2", "a molecule of charge +1", 1),
         (
             "torn.mol2",
@@ -143,7 +149,7 @@ fn files_cut_or_mutated_anywhere_are_read_or_refused_without_a_panic() {
         for length in 0..whole.len() {
             let _ = parse(&path, &whole[..length]);
         }
-        for _ in 0..3000 {
+        for _ in 0..10_000 {
             let _ = parse(
                 &path,
                 &random.mutated(&whole, b"0123456789-+. \n@<>$MEHCON"),

@@ -4,13 +4,18 @@
 //! `MDRUN_BLESS=1 cargo test --test config` writes the messages of today into the files; read the
 //! difference before keeping it.
 
-mod common;
+#[path = "common/domain.rs"]
+mod domain;
+#[path = "common/random.rs"]
+mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::domain;
+use domain::domain;
+use mdrun::config::{Config, init};
 use mdrun::plan::{Overrides, Plan, read_config};
+use random::Random;
 
 /// What starts a line of an expected message.
 const MARK: &str = "#>";
@@ -70,5 +75,28 @@ fn every_good_config_is_accepted() {
     for path in configs("tests/config/good") {
         let plan = resolve(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(!plan.replicas.is_empty(), "{}", path.display());
+    }
+}
+
+#[test]
+fn hostile_configs_are_refused_without_a_panic() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let path = Path::new("hostile.toml");
+    let mut accepted = 0;
+    for _ in 0..3000 {
+        let bytes = random.mutated(init().as_bytes(), b"0123456789-_.eE \t\r\n=\"[]#{},aKx");
+        let Ok(text) = String::from_utf8(bytes) else {
+            continue;
+        };
+        match Config::parse(path, &text) {
+            Ok(_) => accepted += 1,
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    assert!(accepted > 100, "{accepted}");
+    for deep in ["[", "[[", "{a=", "a.", "[a."] {
+        let text = format!("x = {}", deep.repeat(50_000));
+        assert!(Config::parse(path, &text).is_err());
+        assert!(Config::parse(path, &deep.repeat(50_000)).is_err());
     }
 }

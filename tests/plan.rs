@@ -1,12 +1,13 @@
 //! From config to plan: replicas and their identities, and what a resumed run must agree with.
 
-mod common;
+#[path = "common/domain.rs"]
+mod domain;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Random, domain};
-use mdrun::config::{Config, init};
+use domain::domain;
+use mdrun::config::Config;
 use mdrun::error::Result;
 use mdrun::plan::{Overrides, Plan, name_hash};
 use mdrun::replica::Replica;
@@ -229,24 +230,24 @@ fn settings_differ_by_what_decides_the_results_and_by_nothing_else() {
 }
 
 #[test]
-fn hostile_configs_are_refused_without_a_panic() {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let path = Path::new("hostile.toml");
-    let mut accepted = 0;
-    for _ in 0..3000 {
-        let bytes = random.mutated(init().as_bytes(), b"0123456789-_.eE \t\r\n=\"[]#{},aKx");
-        let Ok(text) = String::from_utf8(bytes) else {
-            continue;
-        };
-        match Config::parse(path, &text) {
-            Ok(_) => accepted += 1,
-            Err(error) => assert!(!error.to_string().is_empty()),
-        }
-    }
-    assert!(accepted > 100, "{accepted}");
-    for deep in ["[", "[[", "{a=", "a.", "[a."] {
-        let text = format!("x = {}", deep.repeat(50_000));
-        assert!(Config::parse(path, &text).is_err());
-        assert!(Config::parse(path, &deep.repeat(50_000)).is_err());
-    }
+fn friction_is_the_molecules_own_else_the_common_one_and_none_in_nve() {
+    let friction = |dynamics: &str, keys: &str| {
+        let text = format!(
+            "{RUN}[dynamics]\n{dynamics}\n{}",
+            molecule("water.xyz", keys)
+        );
+        plan(&text, &Overrides::default()).unwrap().replicas[0]
+            .parameters
+            .friction_per_fs
+    };
+    let found = [
+        friction("", ""),
+        friction("friction_per_ps = 5", ""),
+        friction("friction_per_ps = 5", "friction_per_ps = 20"),
+        friction("scheme = \"nve\"", ""),
+    ];
+    assert_eq!(
+        found.map(f64::to_bits),
+        [0.001, 0.005, 0.02, 0.0].map(f64::to_bits)
+    );
 }

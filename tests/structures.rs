@@ -1,11 +1,15 @@
 //! Reading XYZ and extXYZ: what is understood, and that nothing hostile gets further than an error.
 
-mod common;
+#[path = "common/domain.rs"]
+mod domain;
+#[path = "common/random.rs"]
+mod random;
 
 use std::path::Path;
 
-use common::{Random, domain};
+use domain::domain;
 use mdrun::structure::{Structure, check, parse, parse_xyz, read};
+use random::Random;
 
 const FOLDER: &str = "tests/config/structures";
 

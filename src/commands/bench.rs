@@ -15,16 +15,19 @@ use crate::structure;
 const BENZENE: &str = include_str!("../../inputs/nve/benzene.xyz");
 
 /// Conditions of a usual run.
-const PARAMETERS: Parameters =
-    Parameters { timestep_fs: 0.5, temperature_k: 300.0, friction_per_fs: 0.001 };
+const PARAMETERS: Parameters = Parameters {
+    timestep_fs: 0.5,
+    temperature_k: 300.0,
+    friction_per_fs: 0.001,
+};
 
 /// Runs the command.
 pub fn run(arguments: &cli::Bench) -> Result<()> {
     let student = batch::student(&arguments.field.model)?;
-    let device = arguments.field.device.parse()?;
+    let device = batch::device(&arguments.field.device)?;
     let structure = match &arguments.structure {
         Some(path) => super::first_structure(path, &student)?,
-        None => structure::parse_xyz(BENZENE.as_bytes(), Path::new("benzene"))?.remove(0),
+        None => structure::parse_xyz(Path::new("benzene.xyz"), BENZENE.as_bytes())?.remove(0),
     };
     if arguments.replicas.contains(&0) {
         return Err(Error::input("--replicas must be at least 1"));
@@ -39,7 +42,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
         for replica in &mut replicas {
             start::thermalise(&system, replica, false);
         }
-        let mut engine = engine::open(device, &student, &system, &replicas)?;
+        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
         engine.evaluate()?;
         let program = Scheme::Langevin.program();
         engine.advance(program, 10)?;
@@ -54,7 +57,10 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
         engine.snapshot(&mut replicas)?;
         let steps_per_s = steps as f64 / started.elapsed().as_secs_f64();
         if let Some(failed) = replicas.iter().find(|replica| !replica.is_running()) {
-            let fault = format!("a replica failed at step {}: {:?}", failed.step, failed.status);
+            let fault = format!(
+                "a replica failed at step {}: {:?}",
+                failed.step, failed.status
+            );
             return Err(Error::run(fault));
         }
         let molecule_steps_per_s = steps_per_s * f64::from(count);

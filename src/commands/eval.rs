@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::batch;
 use crate::cli;
-use crate::engine::{self, Engine};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::replica::Replica;
 use crate::structure::Structure;
@@ -18,7 +18,7 @@ const FRAMES_AT_ONCE: usize = 4096;
 /// Runs the command.
 pub fn run(arguments: &cli::Eval) -> Result<()> {
     let student = batch::student(&arguments.field.model)?;
-    let device = arguments.field.device.parse()?;
+    let device = batch::device(&arguments.field.device)?;
     let mut frames = Vec::new();
     for path in &arguments.structures {
         frames.extend(super::structures(path, &student)?);
@@ -26,7 +26,7 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     let mut out = Sink::create(&arguments.out)?;
     for chunk in frames.chunks(FRAMES_AT_ONCE) {
         let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
-        let mut engine = engine::open(device, &student, &system, &replicas)?;
+        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.snapshot(&mut replicas)?;
         for (structure, replica) in chunk.iter().zip(&replicas) {
@@ -34,7 +34,11 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
         }
     }
     out.finish()?;
-    eprintln!("wrote {} ({} frames)", arguments.out.display(), frames.len());
+    eprintln!(
+        "wrote {} ({} frames)",
+        arguments.out.display(),
+        frames.len()
+    );
     Ok(())
 }
 
@@ -49,18 +53,33 @@ impl<'a> Sink<'a> {
     /// Creates the file before anything is computed.
     pub(super) fn create(path: &'a Path) -> Result<Self> {
         let file = File::create(path).map_err(|source| Error::io("create", path, &source))?;
-        Ok(Self { path, file: BufWriter::new(file), line: Vec::new() })
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+            line: Vec::new(),
+        })
     }
 
     /// Appends one frame with its energy in eV and forces in eV/Å.
     pub(super) fn frame(&mut self, structure: &Structure, replica: &Replica) -> Result<()> {
         self.line.clear();
-        extxyz::single_point(&mut self.line, structure, replica);
-        self.file.write_all(&self.line).map_err(|source| Error::io("write", self.path, &source))
+        let frame = extxyz::Frame {
+            numbers: &structure.numbers,
+            positions_ang: &replica.positions_ang,
+            origin_ang: [0.0; 3],
+            forces_ev_per_ang: &replica.forces_ev_per_ang,
+            energy_ev: replica.energy_ev,
+        };
+        extxyz::push_frame(&mut self.line, &frame, None);
+        self.file
+            .write_all(&self.line)
+            .map_err(|source| Error::io("write", self.path, &source))
     }
 
     /// Writes what is still buffered.
     pub(super) fn finish(mut self) -> Result<()> {
-        self.file.flush().map_err(|source| Error::io("write", self.path, &source))
+        self.file
+            .flush()
+            .map_err(|source| Error::io("write", self.path, &source))
     }
 }

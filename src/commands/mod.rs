@@ -11,11 +11,12 @@ mod validate;
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
-use crate::config;
+use crate::config::{self, Config, ModelChoice};
 use crate::error::{Error, Result};
 use crate::structure::{self, Structure};
 use crate::student::Student;
@@ -45,11 +46,20 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// The student that a config asks for.
+fn student_of(config: &Config) -> Result<Arc<Student>> {
+    let student = match config.model() {
+        ModelChoice::BuiltIn(name) => Student::embedded(&name),
+        ModelChoice::File(path) => Student::open(&path),
+    };
+    Ok(Arc::new(student?))
+}
+
 /// All frames of a structure file, each one inside the student's domain.
 fn structures(path: &Path, student: &Student) -> Result<Vec<Structure>> {
     let structures = structure::read(path)?;
     for structure in &structures {
-        structure::check(path, structure, &student.domain())?;
+        structure::check(structure, &student.domain(), None, path)?;
     }
     Ok(structures)
 }

@@ -16,6 +16,7 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::integrate::fire;
 use crate::replica::Replica;
+use crate::student::Student;
 use crate::system::{Molecule, System};
 use crate::units::ACCELERATION;
 
@@ -41,8 +42,11 @@ pub fn run(arguments: &cli::Modes) -> Result<()> {
     let student = batch::student(&arguments.model)?;
     let structure = super::first_structure(&arguments.structure, &student)?;
     let (system, mut replicas) = batch::batch(&[structure], batch::AT_REST)?;
-    let mut engine = engine::open_double(&student, &system, &replicas)?;
-    let tolerance = fire::Tolerance { force_ev_per_ang: RELAXED_EV_PER_ANG, steps_max: 20_000 };
+    let mut engine = engine::open_double(&student, &system, &replicas)?.engine;
+    let tolerance = fire::Tolerance {
+        force_ev_per_ang: RELAXED_EV_PER_ANG,
+        steps_max: 20_000,
+    };
     let minimum = fire::minimise(engine.as_mut(), &mut replicas, tolerance, |_, _| true)?[0];
     if !minimum.converged {
         return Err(Error::run(format!(
@@ -58,14 +62,18 @@ pub fn run(arguments: &cli::Modes) -> Result<()> {
     report(arguments, &modes);
     if let Some(path) = &arguments.out {
         write(path, molecule, positions_ang, &modes)?;
-        eprintln!("wrote {} ({} modes, {FRAMES} frames each)", path.display(), modes.len());
+        eprintln!(
+            "wrote {} ({} modes, {FRAMES} frames each)",
+            path.display(),
+            modes.len()
+        );
     }
     Ok(())
 }
 
 /// ∂²E/∂x∂x = −∂F/∂x by central differences, (3N, 3N) in eV/Å².
 pub fn hessian(
-    student: &Arc<crate::student::Student>,
+    student: &Student,
     system: &Arc<System>,
     positions_ang: &[[f64; 3]],
 ) -> Result<DMatrix<f64>> {
@@ -77,7 +85,7 @@ pub fn hessian(
         batch::replica(0, index as u32, positions, batch::AT_REST)
     };
     let mut replicas: Vec<Replica> = (0..2 * coordinates).map(displaced).collect();
-    let mut engine = engine::open_double(student, system, &replicas)?;
+    let mut engine = engine::open_double(student, system, &replicas)?.engine;
     engine.evaluate()?;
     engine.snapshot(&mut replicas)?;
     let force = |row: usize, column: usize| replicas[row].forces_ev_per_ang[column / 3][column % 3];
@@ -110,9 +118,16 @@ pub fn normal_modes(
             let mut displacements: Vec<Vector3<f64>> = (0..n / 3)
                 .map(|i| eigen.eigenvectors.column(k).fixed_rows::<3>(3 * i) / root_mass[i])
                 .collect();
-            let norm = displacements.iter().map(Vector3::norm_squared).sum::<f64>().sqrt();
+            let norm = displacements
+                .iter()
+                .map(Vector3::norm_squared)
+                .sum::<f64>()
+                .sqrt();
             displacements.iter_mut().for_each(|d| *d /= norm);
-            Mode { wavenumber_per_cm: omega2.signum() * omega2.abs().sqrt() * PER_CM, displacements }
+            Mode {
+                wavenumber_per_cm: omega2.signum() * omega2.abs().sqrt() * PER_CM,
+                displacements,
+            }
         })
         .collect();
     modes.sort_by(|a, b| a.wavenumber_per_cm.total_cmp(&b.wavenumber_per_cm));
@@ -124,8 +139,10 @@ pub fn normal_modes(
 fn rigid_motions(root_mass: &[f64], positions_ang: &[[f64; 3]]) -> DMatrix<f64> {
     let total: f64 = root_mass.iter().map(|root| root * root).sum();
     let weighted = root_mass.iter().zip(positions_ang);
-    let centre: Vector3<f64> =
-        weighted.map(|(root, &x)| root * root * Vector3::from(x)).sum::<Vector3<f64>>() / total;
+    let centre: Vector3<f64> = weighted
+        .map(|(root, &x)| root * root * Vector3::from(x))
+        .sum::<Vector3<f64>>()
+        / total;
     let mut basis: Vec<DVector<f64>> = Vec::new();
     for motion in 0..6 {
         let axis = Vector3::ith(motion % 3, 1.0);
@@ -151,7 +168,10 @@ fn rigid_motions(root_mass: &[f64], positions_ang: &[[f64; 3]]) -> DMatrix<f64> 
 fn report(arguments: &cli::Modes, modes: &[Mode]) {
     let wavenumbers: Vec<f64> = modes.iter().map(|mode| mode.wavenumber_per_cm).collect();
     if arguments.json {
-        println!("{}", serde_json::json!({ "wavenumbers_per_cm": wavenumbers }));
+        println!(
+            "{}",
+            serde_json::json!({ "wavenumbers_per_cm": wavenumbers })
+        );
         return;
     }
     println!("mode  wavenumber (1/cm)");
@@ -166,10 +186,19 @@ const FRAMES: usize = 20;
 const AMPLITUDE_ANG: f64 = 0.3;
 
 /// One swing of every mode after the other, as extXYZ.
-fn write(path: &Path, molecule: &Molecule, positions_ang: &[[f64; 3]], modes: &[Mode]) -> Result<()> {
+fn write(
+    path: &Path,
+    molecule: &Molecule,
+    positions_ang: &[[f64; 3]],
+    modes: &[Mode],
+) -> Result<()> {
     let mut text = String::new();
     for (number, mode) in modes.iter().enumerate() {
-        let largest = mode.displacements.iter().map(Vector3::norm).fold(0.0, f64::max);
+        let largest = mode
+            .displacements
+            .iter()
+            .map(Vector3::norm)
+            .fold(0.0, f64::max);
         for frame in 0..FRAMES {
             let phase = std::f64::consts::TAU * frame as f64 / FRAMES as f64;
             let scale = AMPLITUDE_ANG / largest * phase.sin();
@@ -180,7 +209,11 @@ fn write(path: &Path, molecule: &Molecule, positions_ang: &[[f64; 3]], modes: &[
                 number + 1,
                 mode.wavenumber_per_cm,
             );
-            for ((&x, d), &z) in positions_ang.iter().zip(&mode.displacements).zip(&molecule.numbers) {
+            for ((&x, d), &z) in positions_ang
+                .iter()
+                .zip(&mode.displacements)
+                .zip(&molecule.numbers)
+            {
                 let at = Vector3::from(x) + scale * d;
                 let symbol = elements::symbol(z);
                 let _ = writeln!(text, "{symbol:2} {:.9} {:.9} {:.9}", at.x, at.y, at.z);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Origin};
 use crate::cli;
 use crate::config::{Config, Walltime};
-use crate::engine::{self, Engine, Opened};
+use crate::engine::{self, Opened};
 use crate::error::{Error, Result};
 use crate::integrate::{fire, start};
 use crate::plan::{self, Overrides, Plan};
@@ -17,6 +17,7 @@ use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt, Prog
 use crate::student::Student;
 use crate::system::System;
 use crate::write::{Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
+use crate::write::{dcd, extxyz};
 
 /// Finished, but with replicas that were frozen.
 const EXIT_QUARANTINED: u8 = 3;
@@ -37,17 +38,24 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
     let plan = Plan::resolve(&config, &overrides, &student.domain())?;
     let interrupt = Interrupt::install(plan.walltime_max)?;
     let folder = Arc::new(Folder::open(&plan.outputs.folder, mode)?);
-    let saved = if arguments.resume { load(&folder)? } else { None };
+    let saved = if arguments.resume {
+        load(&folder)?
+    } else {
+        None
+    };
     let plan = match &saved {
         // A run without a seed in its config goes on with the one that it drew.
         Some(saved) if plan.seed_drawn => {
-            overrides.seed = saved.seed();
+            overrides.seed = seed_of(saved);
             Plan::resolve(&config, &overrides, &student.domain())?
         }
         _ => plan,
     };
     if plan.seed_drawn && saved.is_none() {
-        eprintln!("seed {} (drawn; write `seed = {0}` to repeat this run)", plan.system.seed);
+        eprintln!(
+            "seed {} (drawn; write `seed = {0}` to repeat this run)",
+            plan.system.seed
+        );
     }
     let session = Session::begin(plan, student, folder, saved, process)?;
     session.run(&interrupt, arguments.json)
@@ -70,14 +78,38 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
     let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
     println!("molecules");
     for (index, molecule) in plan.system.molecules.iter().enumerate() {
-        let count = plan.replicas.iter().filter(|r| r.id.molecule as usize == index).count();
-        println!("  {}: {} atoms, {count} replicas", molecule.name, molecule.len());
+        let count = plan
+            .replicas
+            .iter()
+            .filter(|r| r.id.molecule as usize == index)
+            .count();
+        println!(
+            "  {}: {} atoms, {count} replicas",
+            molecule.name,
+            molecule.len()
+        );
     }
-    println!("dynamics   {} of {} fs, {}", count(plan.steps, "step"), plan.timestep_fs, plan.scheme);
+    println!(
+        "dynamics   {} of {} fs, {}",
+        count(plan.steps, "step"),
+        plan.timestep_fs,
+        plan.scheme
+    );
     println!("device     {}", opened.device);
-    println!("time       {} (measured over {})", run::duration(estimate), count(steps, "step"));
-    println!("memory     {:.1} MB of state", state_bytes(&plan.replicas) / 1e6);
-    println!("disk       {:.1} MB in {}", plan.disk_bytes() / 1e6, plan.outputs.folder.display());
+    println!(
+        "time       {} (measured over {})",
+        run::duration(estimate),
+        count(steps, "step")
+    );
+    println!(
+        "memory     {:.1} MB of state",
+        plan.state_bytes() as f64 / 1e6
+    );
+    println!(
+        "disk       {:.1} MB in {}",
+        disk_bytes(&plan) / 1e6,
+        plan.outputs.folder.display()
+    );
     Ok(())
 }
 
@@ -85,19 +117,68 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Three vectors an atom, twice (the state and its last good copy), in f64.
-fn state_bytes(replicas: &[Replica]) -> f64 {
-    replicas.iter().map(|replica| 2.0 * 72.0 * replica.positions_ang.len() as f64).sum()
+/// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
+fn disk_bytes(plan: &Plan) -> f64 {
+    const LOG_LINE_BYTES: u64 = 110;
+    let outputs = &plan.outputs;
+    let frames = plan.steps / outputs.frames_every + 1;
+    let lines = plan.steps / outputs.log_every + 1;
+    let bytes = plan.replicas.iter().map(|replica| {
+        let atoms = replica.positions_ang.len();
+        let axis = dcd::Axis {
+            atoms,
+            interval_steps: outputs.frames_every,
+            timestep_fs: plan.timestep_fs,
+        };
+        let dcd = if outputs.dcd {
+            axis.file_bytes(frames)
+        } else {
+            0
+        };
+        let xyz = if outputs.xyz {
+            extxyz::frame_bytes_max(atoms) * frames
+        } else {
+            0
+        };
+        dcd as f64 + xyz as f64 + (LOG_LINE_BYTES * lines) as f64
+    });
+    bytes.sum()
+}
+
+/// The last words of a run: where everything is, and the lines that load it.
+fn say_how_to_load(outputs: &Outputs, system: &System, plan: &Plan) {
+    let folder = plan.outputs.folder.display();
+    let formats = match (plan.outputs.dcd, plan.outputs.xyz) {
+        (true, true) => "a .dcd and an .xyz for each replica, ",
+        (true, false) => "a .dcd for each replica, ",
+        (false, true) => "an .xyz for each replica, ",
+        (false, false) => "",
+    };
+    eprintln!("wrote {folder}: {formats}log.csv, summary.json, and a .pdb for each molecule");
+    let Some(molecule) = system.molecules.first() else {
+        return;
+    };
+    let (topology, label) = (format!("{folder}/{}.pdb", molecule.name), outputs.label(0));
+    if plan.outputs.dcd {
+        eprintln!("  MDAnalysis.Universe(\"{topology}\", \"{folder}/{label}.dcd\")");
+        eprintln!("  mdtraj.load(\"{folder}/{label}.dcd\", top=\"{topology}\")");
+    } else if plan.outputs.xyz {
+        eprintln!("  ase.io.read(\"{folder}/{label}.xyz\", \":\")");
+    }
 }
 
 fn config(arguments: &cli::Run) -> Result<Config> {
-    let missing = || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
+    let missing =
+        || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
     plan::read_config(arguments.config.as_ref().ok_or_else(missing)?)
 }
 
 fn overrides(arguments: &cli::Run) -> Result<Overrides> {
-    let bad = |option: &str| move |what: String| Error::input(format!("{option}: {what}"));
-    let device = arguments.device.as_ref().map(|text| text.parse().map_err(bad("--device")));
+    let bad = |option: &'static str| move |what: String| Error::input(format!("{option}: {what}"));
+    let device = arguments
+        .device
+        .as_ref()
+        .map(|text| text.parse().map_err(bad("--device")));
     let walltime = arguments.max_walltime.as_ref();
     let walltime = walltime.map(|text| text.parse::<Walltime>().map_err(bad("--max-walltime")));
     Ok(Overrides {
@@ -110,10 +191,23 @@ fn overrides(arguments: &cli::Run) -> Result<Overrides> {
     })
 }
 
+/// What the numbers of this run will come from.
+fn origin(plan: &Plan, student: &Student, device: String) -> Origin {
+    Origin {
+        settings: plan.settings.clone(),
+        student_hash: student.sha256.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device,
+    }
+}
+
 /// The newest checkpoint that is whole.
 fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
     let Some(loaded) = checkpoint::load(folder)? else {
-        eprintln!("no checkpoint in {} yet: starting afresh", folder.path().display());
+        eprintln!(
+            "no checkpoint in {} yet: starting afresh",
+            folder.path().display()
+        );
         return Ok(None);
     };
     for warning in &loaded.warnings {
@@ -122,18 +216,29 @@ fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
     Ok(Some(loaded.checkpoint))
 }
 
+/// The seed that a run was started with.
+fn seed_of(saved: &Checkpoint) -> Option<u64> {
+    let settings = &saved.origin.settings;
+    settings
+        .iter()
+        .find(|(key, _)| key == "seed")?
+        .1
+        .parse()
+        .ok()
+}
+
 /// A campaign with its device and files open.
 struct Session {
     plan: Plan,
-    student: Arc<Student>,
     system: Arc<System>,
+    origin: Origin,
     opened: Opened,
     outputs: Outputs,
     replicas: Vec<Replica>,
     /// Steps made before this process.
     first_step: u64,
-    restarts: u64,
     breaks: Vec<String>,
+    restarts: u64,
     process: Process,
 }
 
@@ -148,7 +253,8 @@ impl Session {
     ) -> Result<Self> {
         let system = Arc::new(plan.system.clone());
         let degrees = |molecule: &crate::system::Molecule| {
-            plan.scheme.degrees_of_freedom(molecule.len(), plan.remove_rotation)
+            plan.scheme
+                .degrees_of_freedom(molecule.len(), plan.remove_rotation)
         };
         let settings = Settings {
             dcd: plan.outputs.dcd,
@@ -158,13 +264,17 @@ impl Session {
             degrees_of_freedom: system.molecules.iter().map(degrees).collect(),
         };
         if let Some(saved) = saved {
-            saved.agree(&plan.settings, student.hash())?;
+            let mut origin = origin(&plan, &student, String::new());
+            saved.check(&origin, &system, &plan.replicas)?;
             let opened = engine::open(plan.device, &student, &system, &saved.replicas)?;
-            let mut breaks = saved.breaks.clone();
-            if let Some(difference) = saved.broken_by(&opened.device) {
-                eprintln!("warning: {difference}: from here on the bits are others");
-                breaks.push(format!("step {}: {difference}", saved.step));
+            origin.device.clone_from(&opened.device);
+            let (restarts, mut breaks) = Summary::history(&folder);
+            let new_breaks = saved.breaks(&origin);
+            for difference in &new_breaks {
+                eprintln!("warning: {difference}");
             }
+            breaks.extend(new_breaks);
+            let restarts = restarts + 1;
             let resumed =
                 Outputs::resume(folder, settings, &system, &saved.replicas, &saved.offsets)?;
             eprintln!("resuming at step {} of {}", saved.step, plan.steps);
@@ -173,16 +283,32 @@ impl Session {
             }
             let (first_step, replicas) = (saved.step, saved.replicas);
             let outputs = resumed.outputs;
-            let restarts = 1;
             return Ok(Self {
-                plan, student, system, opened, outputs, replicas, first_step, restarts, breaks, process,
+                plan,
+                system,
+                opened,
+                outputs,
+                replicas,
+                origin,
+                first_step,
+                breaks,
+                restarts,
+                process,
             });
         }
         let mut replicas = plan.replicas.clone();
         let opened = engine::open(plan.device, &student, &system, &replicas)?;
         let outputs = Outputs::create(folder, settings, &system, &replicas)?;
         let mut session = Self {
-            plan, student, system, opened, outputs, first_step: 0, restarts: 0, breaks: vec![], process,
+            origin: origin(&plan, &student, opened.device.clone()),
+            plan,
+            system,
+            opened,
+            outputs,
+            first_step: 0,
+            breaks: vec![],
+            restarts: 0,
+            process,
             replicas: Vec::new(),
         };
         session.prepare(&mut replicas)?;
@@ -200,8 +326,16 @@ impl Session {
             };
             let minima = fire::minimise(engine, replicas, tolerance, |_, _| true)?;
             let done = minima.iter().filter(|minimum| minimum.converged).count();
-            let steps = minima.iter().map(|minimum| minimum.steps).max().unwrap_or(0);
-            eprintln!("minimised {done} of {} replicas in at most {}", replicas.len(), count(steps, "step"));
+            let steps = minima
+                .iter()
+                .map(|minimum| minimum.steps)
+                .max()
+                .unwrap_or(0);
+            eprintln!(
+                "minimised {done} of {} replicas in at most {}",
+                replicas.len(),
+                count(steps, "step")
+            );
         }
         for (slot, replica) in replicas.iter_mut().enumerate() {
             start::thermalise(&self.system, replica, self.plan.remove_rotation);
@@ -225,21 +359,20 @@ impl Session {
             frames_every: plan.outputs.frames_every,
             log_every: plan.outputs.log_every,
         };
-        let clock = Clock { checkpoint_every: plan.checkpoint_every, ..Clock::default() };
-        let mut progress =
-            Progress::new(self.first_step, plan.steps, self.replicas.len(), plan.timestep_fs);
+        let clock = Clock {
+            checkpoint_every: plan.checkpoint_every,
+            ..Clock::default()
+        };
+        let mut progress = Progress::new(
+            self.first_step,
+            plan.steps,
+            self.replicas.len(),
+            plan.timestep_fs,
+        );
         let folder = self.outputs.folder().clone();
+        let origin = &self.origin;
         let save = |step, replicas: &[Replica], offsets| {
-            Checkpoint {
-                step,
-                settings: plan.settings.clone(),
-                student_hash: self.student.hash().to_owned(),
-                device: self.opened.device.clone(),
-                breaks: self.breaks.clone(),
-                offsets,
-                replicas: replicas.to_vec(),
-            }
-            .save(&folder)
+            checkpoint::save(&folder, step, origin, &offsets, replicas)
         };
         let mut campaign = Campaign {
             system: &self.system,
@@ -273,7 +406,7 @@ impl Session {
             failed: failures.len(),
             seed: self.system.seed,
             device: self.opened.device.clone(),
-            hashes: BTreeMap::from([("student".to_owned(), self.student.hash().to_owned())]),
+            hashes: BTreeMap::from([("student".to_owned(), self.origin.student_hash.clone())]),
             settings: self.plan.settings.iter().cloned().collect(),
             process: self.process,
             restarts: self.restarts,
@@ -283,10 +416,13 @@ impl Session {
         };
         summary.write(self.outputs.folder())?;
         if json {
-            super::print(&summary.to_json()?);
+            super::print(&format!("{}\n", summary.to_json()?));
         }
         for failure in &summary.failures {
-            eprintln!("failed: {} after step {}: {}", failure.replica, failure.step, failure.cause);
+            eprintln!(
+                "failed: {} after step {}: {}",
+                failure.replica, failure.step, failure.cause
+            );
         }
         match ending {
             Ending::Interrupted(cause) => {
@@ -308,8 +444,12 @@ impl Session {
                     speed.ns_per_day,
                     speed.molecule_steps_per_s
                 );
-                self.outputs.say_how_to_load();
-                Ok(if summary.failed > 0 { EXIT_QUARANTINED } else { 0 })
+                say_how_to_load(&self.outputs, &self.system, &self.plan);
+                Ok(if summary.failed > 0 {
+                    EXIT_QUARANTINED
+                } else {
+                    0
+                })
             }
         }
     }

@@ -10,7 +10,7 @@ use nalgebra::{Rotation3, Vector3};
 
 use super::batch;
 use crate::cli;
-use crate::engine::{self, Device, Engine};
+use crate::engine::{self, Device, Opened};
 use crate::error::Result;
 use crate::integrate::{Scheme, fire, start};
 use crate::random::{self, Stream};
@@ -23,9 +23,13 @@ use crate::units::BOLTZMANN_EV_PER_K;
 /// Runs the command; exit code 1 when a check fails.
 pub fn run(arguments: &cli::Validate) -> Result<u8> {
     let student = batch::student(&arguments.field.model)?;
-    let device = arguments.field.device.parse()?;
+    let device = batch::device(&arguments.field.device)?;
     let structure = super::first_structure(&arguments.structure, &student)?;
-    let bench = Bench { student, device, structure };
+    let bench = Bench {
+        student,
+        device,
+        structure,
+    };
     println!("{} atoms on {device}", bench.structure.numbers.len());
     let mut report = Report::default();
     bench.against_reference(&mut report)?;
@@ -48,8 +52,15 @@ impl Report {
     /// Holds a figure against its bar; NaN fails.
     fn claim(&mut self, claim: &str, figure: f64, bar: f64) {
         let holds = figure <= bar;
-        if holds { self.passed += 1 } else { self.failed += 1 }
-        println!("{}  {claim}: {figure:.2e} (at most {bar:.1e})", if holds { "PASS" } else { "FAIL" });
+        if holds {
+            self.passed += 1
+        } else {
+            self.failed += 1
+        }
+        println!(
+            "{}  {claim}: {figure:.2e} (at most {bar:.1e})",
+            if holds { "PASS" } else { "FAIL" }
+        );
     }
 }
 
@@ -69,7 +80,7 @@ impl Bench {
         };
         let structures: Vec<_> = all_positions.iter().map(moved).collect();
         let (system, mut replicas) = batch::batch(&structures, batch::AT_REST)?;
-        let mut engine = open(&self.student, &system, &replicas)?;
+        let mut engine = open(&self.student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.snapshot(&mut replicas)?;
         Ok(replicas)
@@ -89,7 +100,7 @@ impl Bench {
         let error = largest_difference(&here.forces_ev_per_ang, &exact.forces_ev_per_ang) / scale;
         report.claim("forces against f64, largest relative error", error, 1e-3);
         if cfg!(feature = "reference") {
-            let oracle = |student: &Arc<Student>, system: &Arc<System>, replicas: &[Replica]| {
+            let oracle = |student: &Student, system: &Arc<System>, replicas: &[Replica]| {
                 engine::open(Device::Reference, student, system, replicas)
             };
             let oracle = self.evaluate(&oracle, &positions)?.remove(0);
@@ -132,20 +143,32 @@ impl Bench {
     fn symmetries(&self, report: &mut Report) -> Result<()> {
         let start = &self.structure.positions_ang;
         let rotation = Rotation3::from_euler_angles(0.7, -1.1, 2.3);
-        let rotated = start.iter().map(|&x| (rotation * Vector3::from(x)).into()).collect();
-        let shifted = start.iter().map(|x| [x[0] + 3.1, x[1] - 7.7, x[2] + 0.9]).collect();
+        let rotated = start
+            .iter()
+            .map(|&x| (rotation * Vector3::from(x)).into())
+            .collect();
+        let shifted = start
+            .iter()
+            .map(|x| [x[0] + 3.1, x[1] - 7.7, x[2] + 0.9])
+            .collect();
         let replicas = self.evaluate(&self.on_device(), &[start.clone(), rotated, shifted])?;
         let forces = &replicas[0].forces_ev_per_ang;
         let scale = root_mean_square(forces);
-        let turned: Vec<[f64; 3]> =
-            forces.iter().map(|&f| (rotation * Vector3::from(f)).into()).collect();
+        let turned: Vec<[f64; 3]> = forces
+            .iter()
+            .map(|&f| (rotation * Vector3::from(f)).into())
+            .collect();
         let error = largest_difference(&turned, &replicas[1].forces_ev_per_ang) / scale;
         report.claim("forces turn with the molecule, relative", error, 1e-3);
         let error = largest_difference(forces, &replicas[2].forces_ev_per_ang) / scale;
         report.claim("forces do not feel a shift, relative", error, 1e-3);
         let sum: Vector3<f64> = forces.iter().map(|&f| Vector3::from(f)).sum();
         let sizes: f64 = forces.iter().map(|&f| Vector3::from(f).norm()).sum();
-        report.claim("forces add up to nothing, relative", sum.norm() / sizes, 1e-5);
+        report.claim(
+            "forces add up to nothing, relative",
+            sum.norm() / sizes,
+            1e-5,
+        );
 
         let last = start.len() - 1;
         let reversed = Structure {
@@ -154,13 +177,18 @@ impl Bench {
             ..self.structure.clone()
         };
         let (system, mut replica) = batch::batch(&[reversed], batch::AT_REST)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replica)?;
+        let mut engine = engine::open(self.device, &self.student, &system, &replica)?.engine;
         engine.evaluate()?;
         engine.snapshot(&mut replica)?;
-        let back: Vec<[f64; 3]> =
-            (0..=last).map(|atom| replica[0].forces_ev_per_ang[last - atom]).collect();
+        let back: Vec<[f64; 3]> = (0..=last)
+            .map(|atom| replica[0].forces_ev_per_ang[last - atom])
+            .collect();
         let error = largest_difference(forces, &back) / scale;
-        report.claim("forces do not depend on the order of atoms, relative", error, 1e-3);
+        report.claim(
+            "forces do not depend on the order of atoms, relative",
+            error,
+            1e-3,
+        );
         Ok(())
     }
 
@@ -171,9 +199,12 @@ impl Bench {
         let relaxed = self.relaxed()?;
         let mut errors = Vec::new();
         for timestep_fs in [1.0, 0.5, 0.25] {
-            let conditions = Parameters { timestep_fs, ..CONDITIONS };
+            let conditions = Parameters {
+                timestep_fs,
+                ..CONDITIONS
+            };
             let (system, mut replicas) = self.thermal(&relaxed, COPIES, conditions)?;
-            let mut engine = engine::open(self.device, &self.student, &system, &replicas)?;
+            let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
             engine.evaluate()?;
             let mut series = vec![Vec::new(); COPIES];
             for _ in 0..(TIME_FS / 5.0) as usize {
@@ -183,11 +214,20 @@ impl Bench {
                     energies.push(replica.energy_ev + replica.kinetic_ev);
                 }
             }
-            errors.push(series.iter().map(|energies| spread(energies)).sum::<f64>() / COPIES as f64);
+            errors
+                .push(series.iter().map(|energies| spread(energies)).sum::<f64>() / COPIES as f64);
         }
         let ratio = |k: usize| (errors[k] / errors[k + 1] / 4.0 - 1.0).abs();
-        report.claim("energy error falls as Δt², 1 to 0.5 fs, deviation", ratio(0), 0.25);
-        report.claim("energy error falls as Δt², 0.5 to 0.25 fs, deviation", ratio(1), 0.25);
+        report.claim(
+            "energy error falls as Δt², 1 to 0.5 fs, deviation",
+            ratio(0),
+            0.25,
+        );
+        report.claim(
+            "energy error falls as Δt², 0.5 to 0.25 fs, deviation",
+            ratio(1),
+            0.25,
+        );
         Ok(())
     }
 
@@ -195,9 +235,12 @@ impl Bench {
     fn kinetic_energy(&self, report: &mut Report) -> Result<()> {
         const COPIES: usize = 64;
         const SAMPLES: usize = 20;
-        let conditions = Parameters { friction_per_fs: 0.02, ..CONDITIONS };
+        let conditions = Parameters {
+            friction_per_fs: 0.02,
+            ..CONDITIONS
+        };
         let (system, mut replicas) = self.thermal(&self.relaxed()?, COPIES, conditions)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?;
+        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.advance(Scheme::Langevin.program(), 1000)?;
         let mut energies = Vec::new();
@@ -205,7 +248,12 @@ impl Bench {
             // 200 fs are four times the velocities' memory of 1/γ.
             engine.advance(Scheme::Langevin.program(), 400)?;
             engine.snapshot(&mut replicas)?;
-            energies.extend(replicas.iter().filter(|r| r.is_running()).map(|r| r.kinetic_ev));
+            energies.extend(
+                replicas
+                    .iter()
+                    .filter(|r| r.is_running())
+                    .map(|r| r.kinetic_ev),
+            );
         }
         let n = energies.len() as f64;
         let freedoms = 3.0 * self.structure.numbers.len() as f64;
@@ -214,23 +262,36 @@ impl Bench {
         // sample variance is (2 + 12/f)/n of its square.
         let mean = energies.iter().sum::<f64>() / n;
         let mean_error = (mean - freedoms / 2.0 * kt_ev) / (kt_ev * (freedoms / 2.0 / n).sqrt());
-        report.claim("mean kinetic energy at 300 K, standard errors", mean_error.abs(), 3.0);
+        report.claim(
+            "mean kinetic energy at 300 K, standard errors",
+            mean_error.abs(),
+            3.0,
+        );
         let variance = energies.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / (n - 1.0);
         let ratio = variance / (freedoms / 2.0 * kt_ev * kt_ev) - 1.0;
         let width_error = ratio / ((2.0 + 12.0 / freedoms) / n).sqrt();
         report.claim("its variance, standard errors", width_error.abs(), 3.0);
-        let lost = replicas.iter().filter(|replica| !replica.is_running()).count();
+        let lost = replicas
+            .iter()
+            .filter(|replica| !replica.is_running())
+            .count();
         report.claim("replicas lost in 4.5 ps at 300 K", lost as f64, 0.0);
         Ok(())
     }
 
     fn relaxed(&self) -> Result<Structure> {
         let (system, mut replicas) = batch::batch(&[self.structure.clone()], batch::AT_REST)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?;
-        let tolerance = fire::Tolerance { force_ev_per_ang: 0.01, steps_max: 2000 };
+        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
+        let tolerance = fire::Tolerance {
+            force_ev_per_ang: 0.01,
+            steps_max: 2000,
+        };
         fire::minimise(engine.as_mut(), &mut replicas, tolerance, |_, _| true)?;
         let positions_ang = replicas.remove(0).positions_ang;
-        Ok(Structure { positions_ang, ..self.structure.clone() })
+        Ok(Structure {
+            positions_ang,
+            ..self.structure.clone()
+        })
     }
 
     /// Copies of a structure with thermal velocities, each its own.
@@ -256,11 +317,14 @@ impl Bench {
 }
 
 /// Opens an engine for a batch.
-type Open = dyn Fn(&Arc<Student>, &Arc<System>, &[Replica]) -> Result<Box<dyn Engine>>;
+type Open = dyn Fn(&Student, &Arc<System>, &[Replica]) -> Result<Opened>;
 
 /// Conditions of the dynamics.
-const CONDITIONS: Parameters =
-    Parameters { timestep_fs: 0.5, temperature_k: 300.0, friction_per_fs: 0.0 };
+const CONDITIONS: Parameters = Parameters {
+    timestep_fs: 0.5,
+    temperature_k: 300.0,
+    friction_per_fs: 0.0,
+};
 
 fn root_mean_square(vectors: &[[f64; 3]]) -> f64 {
     let squares = vectors.iter().flatten().map(|x| x * x).sum::<f64>();
@@ -268,7 +332,11 @@ fn root_mean_square(vectors: &[[f64; 3]]) -> f64 {
 }
 
 fn largest_difference(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
-    a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    a.iter()
+        .flatten()
+        .zip(b.iter().flatten())
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f64::max)
 }
 
 /// Standard deviation.

@@ -20,13 +20,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::engine::Device;
 use crate::error::{Error, Result};
+use crate::integrate::Scheme;
 
 pub use duration::Walltime;
 pub use schema::schema;
 pub use template::init;
 pub use validate::check_name;
-pub use value::{Device, Scheme, Temperatures};
+pub use value::Temperatures;
 
 /// One campaign: molecules, how they move, and what is kept of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -2,83 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
+
+use crate::engine::Device;
 
 /// The most temperatures of one molecule: an index of theirs is one byte of a replica's identity.
 pub const TEMPERATURES_MAX: usize = 256;
-
-/// How the atoms move.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize, Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// Langevin dynamics at constant temperature (BAOAB).
-    #[default]
-    Langevin,
-    /// Newton's equations at constant energy (velocity Verlet).
-    Nve,
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Langevin => "langevin",
-            Self::Nve => "nve",
-        })
-    }
-}
-
-/// Where forces are computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// A CUDA device where one can be used, else the CPU.
-    #[default]
-    Auto,
-    /// All cores.
-    Cpu,
-    /// The CUDA device of this number.
-    Cuda(u32),
-    /// The slow double-precision oracle.
-    Reference,
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
-            Self::Reference => f.write_str("reference"),
-        }
-    }
-}
-
-impl FromStr for Device {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || {
-            format!(
-                "no device is called \"{text}\"; there are auto, cpu, cuda, cuda:K and reference"
-            )
-        };
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            "reference" => Ok(Self::Reference),
-            _ => {
-                let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-                number.parse().map(Self::Cuda).map_err(|_| unknown())
-            }
-        }
-    }
-}
 
 impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

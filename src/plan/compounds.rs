@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::masses;
 use super::replicas::name_hash;
-use crate::config::{self, Config, Scheme, check_name};
+use crate::config::{self, Config, check_name};
 use crate::error::{Error, Result};
+use crate::integrate::Scheme;
 use crate::structure::{self, Domain, Structure};
 use crate::system::Molecule;
 

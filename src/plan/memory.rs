@@ -10,15 +10,20 @@ const STATE_COPIES: u64 = 2;
 /// Positions, velocities and forces of one atom.
 const ATOM_BYTES: u64 = 3 * size_of::<[f64; 3]>() as u64;
 
+/// Memory for the state of one replica, bytes.
+pub fn state_bytes(atoms: usize) -> u64 {
+    STATE_COPIES * (size_of::<Replica>() as u64 + ATOM_BYTES * atoms as u64)
+}
+
 /// The number of all replicas, if their state fits.
 pub fn check(compounds: &[Compound]) -> Result<usize> {
     let mut total: u64 = 0;
     let mut bytes: u64 = 0;
     for compound in compounds {
         let replicas = u64::from(compound.copies) * compound.temperatures_k.len() as u64;
-        let each = size_of::<Replica>() as u64 + ATOM_BYTES * compound.molecule.len() as u64;
+        let each = state_bytes(compound.molecule.len());
         total = total.saturating_add(replicas);
-        bytes = bytes.saturating_add(replicas.saturating_mul(each).saturating_mul(STATE_COPIES));
+        bytes = bytes.saturating_add(replicas.saturating_mul(each));
     }
     let too_many = |limit: String| {
         Error::input(format!(

@@ -13,8 +13,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Config, Device, Minimize, ModelChoice, Scheme, Walltime, range};
+use crate::config::{Config, Minimize, ModelChoice, Walltime, range};
+use crate::engine::Device;
 use crate::error::{Error, Result};
+use crate::integrate::Scheme;
 use crate::replica::Replica;
 use crate::structure::Domain;
 use crate::structure::text::decode;
@@ -135,10 +137,7 @@ impl Plan {
             .map(|limit| *limit.get_ref());
         let mut plan = Self {
             system: System {
-                molecules: compounds
-                    .iter()
-                    .map(|compound| compound.molecule.clone())
-                    .collect(),
+                molecules: Vec::new(),
                 seed,
                 temperature_limit_k: limit_k.unwrap_or(usual_limit_k),
             },
@@ -160,7 +159,16 @@ impl Plan {
             settings: Vec::new(),
         };
         plan.settings = fingerprint::settings(&plan, &compounds);
+        let molecules = compounds.into_iter().map(|compound| compound.molecule);
+        plan.system.molecules = molecules.collect();
         Ok(plan)
+    }
+
+    /// Memory that the state of all replicas takes while they run, bytes; what an engine needs to
+    /// compute forces comes on top.
+    pub fn state_bytes(&self) -> u64 {
+        let bytes = |replica: &Replica| memory::state_bytes(replica.positions_ang.len());
+        self.replicas.iter().map(bytes).sum()
     }
 }
 

@@ -39,7 +39,10 @@ impl Interrupt {
         }
         let reserve = |limit: Duration| (limit / 100).max(Duration::from_secs(2)).min(limit);
         let deadline = max_walltime.map(|limit| Instant::now() + (limit - reserve(limit)));
-        Ok(Self { signalled, deadline })
+        Ok(Self {
+            signalled,
+            deadline,
+        })
     }
 
     /// Whether to stop now, and why.
@@ -47,7 +50,9 @@ impl Interrupt {
         if self.signalled.load(Ordering::Relaxed) {
             return Some(Cause::Signal);
         }
-        let passed = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let passed = self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
         passed.then_some(Cause::Walltime)
     }
 }

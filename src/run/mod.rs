@@ -43,7 +43,10 @@ pub struct Clock {
 impl Default for Clock {
     fn default() -> Self {
         let checkpoint_every = Duration::from_secs(600);
-        Self { checkpoint_every, look_every: Duration::from_millis(300) }
+        Self {
+            checkpoint_every,
+            look_every: Duration::from_millis(300),
+        }
     }
 }
 
@@ -60,7 +63,9 @@ impl Calendar {
     /// The first step after `step` at which something is due.
     fn next_after(&self, step: u64) -> u64 {
         let next = |every: u64| (step / every).saturating_add(1).saturating_mul(every);
-        next(self.frames_every).min(next(self.log_every)).min(self.steps)
+        next(self.frames_every)
+            .min(next(self.log_every))
+            .min(self.steps)
     }
 }
 
@@ -154,7 +159,10 @@ struct Pace {
 
 impl Pace {
     fn new(look_every: Duration) -> Self {
-        Self { look_every, steps: 1 }
+        Self {
+            look_every,
+            steps: 1,
+        }
     }
 
     fn steps(&self) -> u64 {
@@ -174,13 +182,21 @@ mod tests {
 
     #[test]
     fn the_calendar_stops_at_every_event_and_at_the_end() {
-        let calendar = Calendar { steps: 25, frames_every: 10, log_every: 4 };
+        let calendar = Calendar {
+            steps: 25,
+            frames_every: 10,
+            log_every: 4,
+        };
         let mut stops = vec![0];
         while *stops.last().unwrap() < calendar.steps {
             stops.push(calendar.next_after(*stops.last().unwrap()));
         }
         assert_eq!(stops, [0, 4, 8, 10, 12, 16, 20, 24, 25]);
-        let rare = Calendar { steps: 7, frames_every: u64::MAX, log_every: u64::MAX };
+        let rare = Calendar {
+            steps: 7,
+            frames_every: u64::MAX,
+            log_every: u64::MAX,
+        };
         assert_eq!(rare.next_after(0), 7);
     }
 }

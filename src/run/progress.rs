@@ -26,16 +26,25 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
             let template = "{bar:32} {percent:>3} %  {msg}  {eta} left";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| {
-                ProgressStyle::default_bar()
-            }));
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.set_position(first_step);
             bar.reset_eta();
             bar
         });
         let now = Instant::now();
         let batch_ns = replicas as f64 * timestep_fs * 1e-6;
-        Self { bar, steps, first_step, replicas, batch_ns, started: now, last_line: now }
+        Self {
+            bar,
+            steps,
+            first_step,
+            replicas,
+            batch_ns,
+            started: now,
+            last_line: now,
+        }
     }
 
     /// All replicas are at `step`.
@@ -76,7 +85,10 @@ impl Progress {
 
     fn speed(&self, step: u64) -> String {
         let rate = self.molecule_steps_per_s(step);
-        format!("{:.1} ns/day in all  {rate:.0} molecule-steps/s", self.ns_per_day(step))
+        format!(
+            "{:.1} ns/day in all  {rate:.0} molecule-steps/s",
+            self.ns_per_day(step)
+        )
     }
 }
 
@@ -97,6 +109,9 @@ mod tests {
     #[test]
     fn durations_read_well() {
         let shown = |seconds| duration(Duration::from_secs(seconds));
-        assert_eq!((shown(5), shown(200), shown(3720)), ("5s".into(), "3m20s".into(), "1h02m".into()));
+        assert_eq!(
+            (shown(5), shown(200), shown(3720)),
+            ("5s".into(), "3m20s".into(), "1h02m".into())
+        );
     }
 }

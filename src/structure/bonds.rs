@@ -2,8 +2,12 @@
 
 use crate::elements;
 
-/// Two atoms closer than this many times the sum of their covalent radii are taken as bonded.
-const BOND_FACTOR: f64 = 1.3;
+/// Two heavy atoms closer than this many times the sum of their covalent radii are taken as bonded.
+/// The bridgeheads of bicyclo[1.1.1]pentane, 1.87 Å or 1.23 times apart, are not.
+const HEAVY_FACTOR: f64 = 1.2;
+
+/// The same with a hydrogen atom. Nothing but bonds is as short, so that a hot start keeps them.
+const HYDROGEN_FACTOR: f64 = 1.3;
 
 /// Pairs i < j that are closer than a bond can be long, in order.
 pub fn from_distances(numbers: &[u8], positions_ang: &[[f64; 3]]) -> Vec<(u32, u32)> {
@@ -11,7 +15,13 @@ pub fn from_distances(numbers: &[u8], positions_ang: &[[f64; 3]]) -> Vec<(u32, u
     let mut bonds = Vec::new();
     for (i, position_ang) in positions_ang.iter().enumerate() {
         for j in i + 1..positions_ang.len() {
-            let length_max_ang = BOND_FACTOR * (radii_ang[i] + radii_ang[j]);
+            let has_hydrogen = numbers[i] == 1 || numbers[j] == 1;
+            let factor = if has_hydrogen {
+                HYDROGEN_FACTOR
+            } else {
+                HEAVY_FACTOR
+            };
+            let length_max_ang = factor * (radii_ang[i] + radii_ang[j]);
             if distance_squared(position_ang, &positions_ang[j]) < length_max_ang * length_max_ang {
                 bonds.push((i as u32, j as u32));
             }

@@ -21,8 +21,6 @@ pub enum Format {
     Sdf,
     /// Tripos Mol2.
     Mol2,
-    /// Chemical Markup Language.
-    Cml,
 }
 
 impl Format {
@@ -32,7 +30,6 @@ impl Format {
             Self::Pdb => "PDB",
             Self::Sdf => "SDF",
             Self::Mol2 => "MOL2",
-            Self::Cml => "CML",
         }
     }
 

@@ -109,14 +109,6 @@ fn parse_other(path: &Path, contents: &[u8], ending: &str) -> Result<Vec<Structu
         "sdf" | "sd" | "mol" => sdf::parse(path, contents),
         "pdb" | "ent" => pdb::parse(path, contents),
         "mol2" => mol2::parse(path, contents),
-        "cml" => {
-            let text = text::decode(path, contents)?;
-            chemfiles::parse(
-                path,
-                chemfiles::Record { line: 1, text },
-                chemfiles::Format::Cml,
-            )
-        }
         _ => Err(unknown_format(path)),
     }
 }
@@ -124,7 +116,7 @@ fn parse_other(path: &Path, contents: &[u8], ending: &str) -> Result<Vec<Structu
 #[cfg(not(feature = "chemfiles"))]
 fn parse_other(path: &Path, _: &[u8], ending: &str) -> Result<Vec<Structure>> {
     match ending {
-        "sdf" | "sd" | "mol" | "pdb" | "ent" | "mol2" | "cml" => Err(Error::input(format!(
+        "sdf" | "sd" | "mol" | "pdb" | "ent" | "mol2" => Err(Error::input(format!(
             "this build reads no {} files",
             ending.to_uppercase()
         ))
@@ -137,5 +129,5 @@ fn parse_other(path: &Path, _: &[u8], ending: &str) -> Result<Vec<Structure>> {
 fn unknown_format(path: &Path) -> Error {
     Error::input("the ending of the file's name tells no format that is known")
         .at(path, 0)
-        .hint("xyz, extxyz, pdb, sdf, mol, mol2 and cml are known; XYZ always works")
+        .hint("xyz, extxyz, pdb, sdf, mol and mol2 are known; XYZ always works")
 }

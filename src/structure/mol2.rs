@@ -63,16 +63,43 @@ fn check(path: &Path, record: Record<'_>) -> Result<()> {
             return Err(torn(what));
         }
     }
+    check_types(path, record, &lines)
+}
+
+/// Refuses atoms whose type, such as `C.ar`, starts with no element: the library does not survive
+/// a lone dot.
+fn check_types(path: &Path, record: Record<'_>, lines: &[Line<'_>]) -> Result<()> {
+    for line in section(lines, "ATOM") {
+        let Some(kind) = line.text.split_ascii_whitespace().nth(5) else {
+            continue;
+        };
+        if !kind.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            let in_file = Line {
+                number: record.line + line.number - 1,
+                ..*line
+            };
+            let error = Error::input(format!("\"{kind}\" is not the type of an atom"));
+            return Err(in_file.point(error, path, kind));
+        }
+    }
     Ok(())
 }
 
 /// How many lines a section has that are not torn.
-fn entries(lines: &[Line<'_>], section: &str, columns: usize) -> usize {
-    let head = format!("@<TRIPOS>{section}");
-    let inside = lines
-        .iter()
-        .skip_while(|line| line.text.trim() != head)
-        .skip(1);
+fn entries(lines: &[Line<'_>], name: &str, columns: usize) -> usize {
     let is_whole = |line: &&Line<'_>| line.text.split_ascii_whitespace().count() >= columns;
-    inside.take_while(is_whole).count()
+    section(lines, name).take_while(is_whole).count()
+}
+
+/// The lines of all sections of a name; the library reads each of them.
+fn section<'a>(lines: &'a [Line<'a>], name: &str) -> impl Iterator<Item = &'a Line<'a>> {
+    let head = format!("@<TRIPOS>{name}");
+    let mut inside = false;
+    lines.iter().filter(move |line| {
+        let was_inside = inside;
+        if line.text.starts_with('@') {
+            inside = line.text.trim() == head;
+        }
+        was_inside && inside && !line.text.starts_with('@')
+    })
 }

@@ -67,6 +67,12 @@ fn check(path: &Path, record: Record<'_>) -> Result<Option<i32>> {
         let error = Error::input("a V3000 record").hint("save it as V2000");
         return Err(at(counts, error));
     }
+    // The second line says what drew it: columns 21 and 22 are 2D or 3D.
+    if lines[1].text.get(20..22) == Some("2D") {
+        let error = Error::input("a flat drawing of a molecule, not its structure")
+            .hint("let the program that drew it make 3D coordinates, with all hydrogen atoms");
+        return Err(at(&lines[1], error));
+    }
     let count = |from: usize| {
         let field = counts
             .text

@@ -1,6 +1,7 @@
 //! XYZ and extXYZ: a count, a comment, and one line an atom; frames follow each other.
 //!
-//! No count is believed before its lines are seen: memory is bounded by the size of the contents.
+//! No count is believed before its lines are seen: what is held follows the lines that are there,
+//! 25 bytes for each atom and a few words for each frame.
 
 use std::path::Path;
 

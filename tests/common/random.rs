@@ -1,19 +1,8 @@
-//! What several test files share.
-
-/// A student's domain like that of the built-in one.
-#[allow(dead_code)]
-pub fn domain() -> mdrun::structure::Domain {
-    mdrun::structure::Domain {
-        elements: vec![1, 6, 7, 8, 9, 15, 16, 17, 35],
-        cutoff_ang: 5.0,
-    }
-}
+//! Numbers and mutated files for property tests.
 
 /// A small generator of numbers for property tests (xorshift64*), the same in every run.
-#[allow(dead_code)]
 pub struct Random(pub u64);
 
-#[allow(dead_code)]
 impl Random {
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
