@@ -57,10 +57,10 @@ fn describe_checkpoint(path: &Path) -> Result<()> {
     println!("step          {}", checkpoint.step);
     println!("replicas      {}", replicas.len());
     println!("failed        {}", replicas.iter().filter(failed).count());
-    println!("version       {}", checkpoint.origin.version);
-    println!("device        {}", checkpoint.origin.device);
-    println!("force field   {}", checkpoint.origin.student_hash);
-    for (key, value) in &checkpoint.origin.settings {
+    println!("version       {}", checkpoint.version);
+    println!("device        {}", checkpoint.device);
+    println!("force field   {}", checkpoint.student_hash);
+    for (key, value) in &checkpoint.settings {
         println!("{key} = {value}");
     }
     Ok(())

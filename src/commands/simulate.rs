@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{self, Checkpoint, Origin};
+use crate::checkpoint::{self, Checkpoint};
 use crate::cli;
 use crate::config::{Config, Walltime};
 use crate::engine::{self, Opened};
@@ -46,7 +46,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
     let plan = match &saved {
         // A run without a seed in its config goes on with the one that it drew.
         Some(saved) if plan.seed_drawn => {
-            overrides.seed = seed_of(saved);
+            overrides.seed = saved.seed();
             Plan::resolve(&config, &overrides, &student.domain())?
         }
         _ => plan,
@@ -145,28 +145,6 @@ fn disk_bytes(plan: &Plan) -> f64 {
     bytes.sum()
 }
 
-/// The last words of a run: where everything is, and the lines that load it.
-fn say_how_to_load(outputs: &Outputs, system: &System, plan: &Plan) {
-    let folder = plan.outputs.folder.display();
-    let formats = match (plan.outputs.dcd, plan.outputs.xyz) {
-        (true, true) => "a .dcd and an .xyz for each replica, ",
-        (true, false) => "a .dcd for each replica, ",
-        (false, true) => "an .xyz for each replica, ",
-        (false, false) => "",
-    };
-    eprintln!("wrote {folder}: {formats}log.csv, summary.json, and a .pdb for each molecule");
-    let Some(molecule) = system.molecules.first() else {
-        return;
-    };
-    let (topology, label) = (format!("{folder}/{}.pdb", molecule.name), outputs.label(0));
-    if plan.outputs.dcd {
-        eprintln!("  MDAnalysis.Universe(\"{topology}\", \"{folder}/{label}.dcd\")");
-        eprintln!("  mdtraj.load(\"{folder}/{label}.dcd\", top=\"{topology}\")");
-    } else if plan.outputs.xyz {
-        eprintln!("  ase.io.read(\"{folder}/{label}.xyz\", \":\")");
-    }
-}
-
 fn config(arguments: &cli::Run) -> Result<Config> {
     let missing =
         || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
@@ -191,16 +169,6 @@ fn overrides(arguments: &cli::Run) -> Result<Overrides> {
     })
 }
 
-/// What the numbers of this run will come from.
-fn origin(plan: &Plan, student: &Student, device: String) -> Origin {
-    Origin {
-        settings: plan.settings.clone(),
-        student_hash: student.sha256.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        device,
-    }
-}
-
 /// The newest checkpoint that is whole.
 fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
     let Some(loaded) = checkpoint::load(folder)? else {
@@ -216,22 +184,11 @@ fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
     Ok(Some(loaded.checkpoint))
 }
 
-/// The seed that a run was started with.
-fn seed_of(saved: &Checkpoint) -> Option<u64> {
-    let settings = &saved.origin.settings;
-    settings
-        .iter()
-        .find(|(key, _)| key == "seed")?
-        .1
-        .parse()
-        .ok()
-}
-
 /// A campaign with its device and files open.
 struct Session {
     plan: Plan,
     system: Arc<System>,
-    origin: Origin,
+    student_hash: String,
     opened: Opened,
     outputs: Outputs,
     replicas: Vec<Replica>,
@@ -264,17 +221,15 @@ impl Session {
             degrees_of_freedom: system.molecules.iter().map(degrees).collect(),
         };
         if let Some(saved) = saved {
-            let mut origin = origin(&plan, &student, String::new());
-            saved.check(&origin, &system, &plan.replicas)?;
+            saved.agree(&plan.settings, &student.sha256)?;
+            saved.fits(&plan.replicas)?;
             let opened = engine::open(plan.device, &student, &system, &saved.replicas)?;
-            origin.device.clone_from(&opened.device);
-            let (restarts, mut breaks) = Summary::history(&folder);
-            let new_breaks = saved.breaks(&origin);
-            for difference in &new_breaks {
-                eprintln!("warning: {difference}");
+            let mut breaks = saved.breaks.clone();
+            if let Some(difference) = saved.broken_by(&opened.device) {
+                eprintln!("warning: this is {difference}: the last bits will differ from here on");
+                breaks.push(format!("step {}: {difference}", saved.step));
             }
-            breaks.extend(new_breaks);
-            let restarts = restarts + 1;
+            let restarts = Summary::restarts(&folder) + 1;
             let resumed =
                 Outputs::resume(folder, settings, &system, &saved.replicas, &saved.offsets)?;
             eprintln!("resuming at step {} of {}", saved.step, plan.steps);
@@ -284,12 +239,12 @@ impl Session {
             let (first_step, replicas) = (saved.step, saved.replicas);
             let outputs = resumed.outputs;
             return Ok(Self {
+                student_hash: student.sha256.clone(),
                 plan,
                 system,
                 opened,
                 outputs,
                 replicas,
-                origin,
                 first_step,
                 breaks,
                 restarts,
@@ -300,7 +255,7 @@ impl Session {
         let opened = engine::open(plan.device, &student, &system, &replicas)?;
         let outputs = Outputs::create(folder, settings, &system, &replicas)?;
         let mut session = Self {
-            origin: origin(&plan, &student, opened.device.clone()),
+            student_hash: student.sha256.clone(),
             plan,
             system,
             opened,
@@ -370,9 +325,18 @@ impl Session {
             plan.timestep_fs,
         );
         let folder = self.outputs.folder().clone();
-        let origin = &self.origin;
         let save = |step, replicas: &[Replica], offsets| {
-            checkpoint::save(&folder, step, origin, &offsets, replicas)
+            Checkpoint {
+                step,
+                settings: plan.settings.clone(),
+                student_hash: self.student_hash.clone(),
+                version: checkpoint::VERSION.to_owned(),
+                device: self.opened.device.clone(),
+                breaks: self.breaks.clone(),
+                offsets,
+                replicas: replicas.to_vec(),
+            }
+            .save(&folder)
         };
         let mut campaign = Campaign {
             system: &self.system,
@@ -406,7 +370,7 @@ impl Session {
             failed: failures.len(),
             seed: self.system.seed,
             device: self.opened.device.clone(),
-            hashes: BTreeMap::from([("student".to_owned(), self.origin.student_hash.clone())]),
+            hashes: BTreeMap::from([("student".to_owned(), self.student_hash.clone())]),
             settings: self.plan.settings.iter().cloned().collect(),
             process: self.process,
             restarts: self.restarts,
@@ -444,7 +408,7 @@ impl Session {
                     speed.ns_per_day,
                     speed.molecule_steps_per_s
                 );
-                say_how_to_load(&self.outputs, &self.system, &self.plan);
+                self.outputs.say_how_to_load();
                 Ok(if summary.failed > 0 {
                     EXIT_QUARANTINED
                 } else {

@@ -113,18 +113,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How often the run in a folder was resumed, and its breaks, as far as the last summary knows.
-    pub fn history(folder: &Folder) -> (u64, Vec<String>) {
-        let read = || -> Option<serde_json::Value> {
-            let text = std::fs::read_to_string(folder.path().join(SUMMARY)).ok()?;
-            serde_json::from_str(&text).ok()
-        };
-        let Some(old) = read() else {
-            return (0, Vec::new());
-        };
-        let breaks = old["breaks"].as_array().into_iter().flatten();
-        let breaks = breaks.filter_map(|line| Some(line.as_str()?.to_owned()));
-        (old["restarts"].as_u64().unwrap_or(0), breaks.collect())
+    /// How often the run in a folder was resumed, as far as its last summary knows.
+    pub fn restarts(folder: &Folder) -> u64 {
+        let text = std::fs::read_to_string(folder.path().join(SUMMARY)).unwrap_or_default();
+        let old: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        old.and_then(|old| old["restarts"].as_u64()).unwrap_or(0)
     }
 
     /// The contents of the file.
