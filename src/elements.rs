@@ -24,7 +24,11 @@ pub struct Element {
 }
 
 const fn element(number: u8, mass_amu: f64, covalent_radius_ang: f64) -> Element {
-    Element { number, mass_amu, covalent_radius_ang }
+    Element {
+        number,
+        mass_amu,
+        covalent_radius_ang,
+    }
 }
 
 /// The elements a student of this project can be trained on.
@@ -50,13 +54,19 @@ pub fn number(symbol: &str) -> Option<u8> {
     if symbol.eq_ignore_ascii_case("D") || symbol.eq_ignore_ascii_case("T") {
         return Some(1);
     }
-    let found = SYMBOLS.iter().skip(1).position(|known| known.eq_ignore_ascii_case(symbol))?;
+    let found = SYMBOLS
+        .iter()
+        .skip(1)
+        .position(|known| known.eq_ignore_ascii_case(symbol))?;
     Some(found as u8 + 1)
 }
 
 /// Mass and radius, for the elements of [`ELEMENTS`].
 pub fn element_of(number: u8) -> Option<Element> {
-    ELEMENTS.iter().copied().find(|element| element.number == number)
+    ELEMENTS
+        .iter()
+        .copied()
+        .find(|element| element.number == number)
 }
 
 #[cfg(test)]

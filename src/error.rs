@@ -41,12 +41,22 @@ pub struct Error {
 impl Error {
     /// Something in the input that cannot be run.
     pub fn input(what: impl Into<String>) -> Self {
-        Self { kind: Kind::Input, what: what.into(), place: None, hint: None }
+        Self {
+            kind: Kind::Input,
+            what: what.into(),
+            place: None,
+            hint: None,
+        }
     }
 
     /// A failure of the machine at run time.
     pub fn run(what: impl Into<String>) -> Self {
-        Self { kind: Kind::Run, what: what.into(), place: None, hint: None }
+        Self {
+            kind: Kind::Run,
+            what: what.into(),
+            place: None,
+            hint: None,
+        }
     }
 
     /// A failed operation on a file: `Error::io("write", path, &source)`.
@@ -57,7 +67,11 @@ impl Error {
     /// Says where: a file, and a line counted from 1 (0 for the file as a whole).
     #[must_use]
     pub fn at(mut self, path: &Path, line: usize) -> Self {
-        self.place = Some(Box::new(Place { path: path.to_owned(), line, excerpt: None }));
+        self.place = Some(Box::new(Place {
+            path: path.to_owned(),
+            line,
+            excerpt: None,
+        }));
         self
     }
 
@@ -66,7 +80,9 @@ impl Error {
     pub fn at_span(mut self, path: &Path, text: &str, span: std::ops::Range<usize>) -> Self {
         let start = span.start.min(text.len());
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let line_end = text[start..]
+            .find('\n')
+            .map_or(text.len(), |newline| start + newline);
         let line = text[line_start..line_end].trim_end_matches('\r').to_owned();
         let column = text[line_start..start].chars().count();
         let end = span.end.clamp(start, line_end.max(start));
@@ -74,9 +90,25 @@ impl Error {
         self.place = Some(Box::new(Place {
             path: path.to_owned(),
             line: text[..start].matches('\n').count() + 1,
-            excerpt: Some((line, column..column + width)),
+            excerpt: Some(window(&line, column..column + width)),
         }));
         self
+    }
+
+    /// Says where, as bytes `span` of one line's text.
+    #[must_use]
+    pub fn at_excerpt(
+        self,
+        path: &Path,
+        line: usize,
+        text: &str,
+        span: std::ops::Range<usize>,
+    ) -> Self {
+        let mut error = self.at_span(path, text, span);
+        if let Some(place) = &mut error.place {
+            place.line = line;
+        }
+        error
     }
 
     /// The way out, in one clause.
@@ -100,6 +132,30 @@ impl Error {
     }
 }
 
+/// The part of a line around `columns` that fits a terminal, and the columns within it.
+fn window(line: &str, columns: std::ops::Range<usize>) -> (String, std::ops::Range<usize>) {
+    const WIDTH_MAX: usize = 100;
+    const BEFORE: usize = 30;
+    let length = line.chars().count();
+    if length <= WIDTH_MAX {
+        return (line.to_owned(), columns);
+    }
+    let start = columns.start.saturating_sub(BEFORE);
+    let shown = line.chars().skip(start).take(WIDTH_MAX).collect::<String>();
+    let left = if start > 0 { "…" } else { "" };
+    let right = if start + WIDTH_MAX < length {
+        "…"
+    } else {
+        ""
+    };
+    let shift = start - left.chars().count();
+    let end = columns.end.min(start + WIDTH_MAX);
+    (
+        format!("{left}{shown}{right}"),
+        columns.start - shift..end - shift,
+    )
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
@@ -113,7 +169,10 @@ impl fmt::Display for Error {
                 let margin = " ".repeat(number.len());
                 let indent = " ".repeat(columns.start);
                 let carets = "^".repeat(columns.len());
-                write!(f, "\n {margin} |\n {number} | {text}\n {margin} | {indent}{carets}")?;
+                write!(
+                    f,
+                    "\n {margin} |\n {number} | {text}\n {margin} | {indent}{carets}"
+                )?;
             }
         }
         if let Some(hint) = &self.hint {

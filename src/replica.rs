@@ -53,7 +53,12 @@ impl fmt::Display for Fault {
                 write!(f, "atoms {} and {} at {distance_ang:.2} Å", i + 1, j + 1)
             }
             Self::BrokeApart(i, j) => {
-                write!(f, "broke apart: atoms {} and {} are in different pieces", i + 1, j + 1)
+                write!(
+                    f,
+                    "broke apart: atoms {} and {} are in different pieces",
+                    i + 1,
+                    j + 1
+                )
             }
         }
     }
