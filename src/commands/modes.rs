@@ -58,7 +58,7 @@ pub fn run(arguments: &cli::Modes) -> Result<()> {
     let molecule = &system.molecules[0];
     let positions_ang = &replicas[0].positions_ang;
     let hessian = hessian(&student, &system, positions_ang)?;
-    let modes = normal_modes(molecule, positions_ang, hessian);
+    let modes = normal_modes(molecule, positions_ang, &hessian);
     report(arguments, &modes);
     if let Some(path) = &arguments.out {
         write(path, molecule, positions_ang, &modes)?;
@@ -80,7 +80,7 @@ pub fn hessian(
     let coordinates = 3 * positions_ang.len();
     let displaced = |index: usize| {
         let mut positions = positions_ang.to_vec();
-        let sign = if index % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
         positions[index / 6][index / 2 % 3] += sign * DISPLACEMENT_ANG;
         batch::replica(0, index as u32, positions, batch::AT_REST)
     };
@@ -100,7 +100,7 @@ pub fn hessian(
 pub fn normal_modes(
     molecule: &Molecule,
     positions_ang: &[[f64; 3]],
-    hessian: DMatrix<f64>,
+    hessian: &DMatrix<f64>,
 ) -> Vec<Mode> {
     let root_mass: Vec<f64> = molecule.masses_amu.iter().map(|mass| mass.sqrt()).collect();
     let n = hessian.nrows();
@@ -123,7 +123,9 @@ pub fn normal_modes(
                 .map(Vector3::norm_squared)
                 .sum::<f64>()
                 .sqrt();
-            displacements.iter_mut().for_each(|d| *d /= norm);
+            for displacement in &mut displacements {
+                *displacement /= norm;
+            }
             Mode {
                 wavenumber_per_cm: omega2.signum() * omega2.abs().sqrt() * PER_CM,
                 displacements,
@@ -241,7 +243,7 @@ mod tests {
         let stiffness = 30.0;
         let unit = DVector::from_vec(vec![1.0, 1.0, 0.0, -1.0, -1.0, 0.0]) / 2.0_f64.sqrt();
         let hessian = stiffness * &unit * unit.transpose();
-        let modes = normal_modes(&molecule, &positions, hessian);
+        let modes = normal_modes(&molecule, &positions, &hessian);
         let omega = (stiffness * ACCELERATION * (1.0 / 1.008 + 1.0 / 35.45)).sqrt();
         assert_eq!(modes.len(), 1);
         assert!((modes[0].wavenumber_per_cm / (omega * PER_CM) - 1.0).abs() < 1e-12);

@@ -57,7 +57,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
             plan.system.seed
         );
     }
-    let session = Session::begin(plan, student, folder, saved, process)?;
+    let session = Session::begin(plan, &student, folder, saved, process)?;
     session.run(&interrupt, arguments.json)
 }
 
@@ -203,7 +203,7 @@ impl Session {
     /// Opens device and files, at the checkpoint if there is one; minimises and heats if not.
     fn begin(
         plan: Plan,
-        student: Arc<Student>,
+        student: &Student,
         folder: Arc<Folder>,
         saved: Option<Checkpoint>,
         process: Process,
@@ -223,7 +223,7 @@ impl Session {
         if let Some(saved) = saved {
             saved.agree(&plan.settings, &student.sha256)?;
             saved.fits(&plan.replicas)?;
-            let opened = engine::open(plan.device, &student, &system, &saved.replicas)?;
+            let opened = engine::open(plan.device, student, &system, &saved.replicas)?;
             let mut breaks = saved.breaks.clone();
             if let Some(difference) = saved.broken_by(&opened.device) {
                 eprintln!("warning: this is {difference}: the last bits will differ from here on");
@@ -252,7 +252,7 @@ impl Session {
             });
         }
         let mut replicas = plan.replicas.clone();
-        let opened = engine::open(plan.device, &student, &system, &replicas)?;
+        let opened = engine::open(plan.device, student, &system, &replicas)?;
         let outputs = Outputs::create(folder, settings, &system, &replicas)?;
         let mut session = Self {
             student_hash: student.sha256.clone(),

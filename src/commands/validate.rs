@@ -53,9 +53,9 @@ impl Report {
     fn claim(&mut self, claim: &str, figure: f64, bar: f64) {
         let holds = figure <= bar;
         if holds {
-            self.passed += 1
+            self.passed += 1;
         } else {
-            self.failed += 1
+            self.failed += 1;
         }
         println!(
             "{}  {claim}: {figure:.2e} (at most {bar:.1e})",
@@ -203,7 +203,7 @@ impl Bench {
                 timestep_fs,
                 ..CONDITIONS
             };
-            let (system, mut replicas) = self.thermal(&relaxed, COPIES, conditions)?;
+            let (system, mut replicas) = Self::thermal(&relaxed, COPIES, conditions)?;
             let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
             engine.evaluate()?;
             let mut series = vec![Vec::new(); COPIES];
@@ -239,7 +239,7 @@ impl Bench {
             friction_per_fs: 0.02,
             ..CONDITIONS
         };
-        let (system, mut replicas) = self.thermal(&self.relaxed()?, COPIES, conditions)?;
+        let (system, mut replicas) = Self::thermal(&self.relaxed()?, COPIES, conditions)?;
         let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.advance(Scheme::Langevin.program(), 1000)?;
@@ -280,7 +280,8 @@ impl Bench {
     }
 
     fn relaxed(&self) -> Result<Structure> {
-        let (system, mut replicas) = batch::batch(&[self.structure.clone()], batch::AT_REST)?;
+        let (system, mut replicas) =
+            batch::batch(std::slice::from_ref(&self.structure), batch::AT_REST)?;
         let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
         let tolerance = fire::Tolerance {
             force_ev_per_ang: 0.01,
@@ -296,7 +297,6 @@ impl Bench {
 
     /// Copies of a structure with thermal velocities, each its own.
     fn thermal(
-        &self,
         structure: &Structure,
         copies: usize,
         conditions: Parameters,

@@ -37,8 +37,9 @@ impl Interrupt {
                 .and_then(|_| flag::register(signal, Arc::clone(&signalled)))
                 .map_err(|source| Error::run(format!("cannot trap signal {signal}: {source}")))?;
         }
-        let reserve = |limit: Duration| (limit / 100).max(Duration::from_secs(2)).min(limit);
-        let deadline = max_walltime.map(|limit| Instant::now() + (limit - reserve(limit)));
+        let reserve = |limit: Duration| (limit / 100).max(Duration::from_secs(2));
+        let deadline =
+            max_walltime.map(|limit| Instant::now() + limit.saturating_sub(reserve(limit)));
         Ok(Self {
             signalled,
             deadline,
