@@ -42,7 +42,9 @@ impl Checkpoint {
         saved.map_err(|source| {
             // Room for other files is worth more than half a checkpoint.
             let _ = disk.remove(&unfinished);
-            let last = read(&disk.path(CHECKPOINT)).map_or_else(
+            let last =
+                read(&disk.path(CHECKPOINT)).or_else(|_| read(&disk.path(CHECKPOINT_PREVIOUS)));
+            let last = last.map_or_else(
                 |_| "there is none before it".to_owned(),
                 |last| format!("the last one saved is of step {}", last.step),
             );
