@@ -11,6 +11,8 @@ mod cpu;
 mod device;
 pub mod host;
 pub mod potential;
+#[cfg(feature = "reference")]
+pub mod reference;
 
 use std::sync::Arc;
 
@@ -81,6 +83,16 @@ pub fn open(
         }
         Device::Cuda(_) => Err(Error::input("this build computes on the CPU only")
             .hint("leave --device out, or say --device cpu")),
+        #[cfg(feature = "reference")]
+        Device::Reference => {
+            let field = reference::Reference::new(student, system);
+            let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
+            Ok(Opened {
+                engine: Box::new(engine),
+                device: device::cpu_model(),
+            })
+        }
+        #[cfg(not(feature = "reference"))]
         Device::Reference => Err(Error::input("this build has no reference engine")
             .hint("build with the feature `reference`")),
     }

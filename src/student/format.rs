@@ -86,7 +86,7 @@ impl Student {
     /// The values of a tensor, row-major.
     ///
     /// The names and sizes are those of [`Architecture::tensors`]; there are no others.
-    pub(super) fn tensor(&self, name: &str) -> &[f32] {
+    pub(crate) fn tensor(&self, name: &str) -> &[f32] {
         &self.tensors[name]
     }
 
