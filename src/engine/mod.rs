@@ -89,7 +89,7 @@ pub fn open(
             let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
             Ok(Opened {
                 engine: Box::new(engine),
-                device: device::cpu_model(),
+                device: format!("f64 reference on {}", device::cpu_model()),
             })
         }
         #[cfg(not(feature = "reference"))]
