@@ -12,5 +12,6 @@ pub mod integrate;
 pub mod math;
 pub mod random;
 pub mod replica;
+pub mod student;
 pub mod system;
 pub mod units;

@@ -7,6 +7,7 @@
 //! Invariant: `advance(a + b)` and `advance(a)` then `advance(b)` give the same bits, and the bits
 //! of a replica depend neither on its slot nor on what is in the others.
 
+pub mod cuda;
 pub mod host;
 pub mod potential;
 

@@ -1,0 +1,186 @@
+// CUDA C++ as plain C++: enough of the language for kernels.cu to run on the host.
+//
+// A block's threads are coroutines of one host thread that take turns at barriers and warp
+// operations only.  So a missing barrier is not found here (a real device's race checker finds it),
+// but every index, formula and rounding is that of the kernels' own source.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <ucontext.h>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __restrict__
+
+struct float3 { float x, y, z; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct double3 { double x, y, z; };
+struct uint4 { unsigned x, y, z, w; };
+struct dim3 { unsigned x, y, z; };
+
+inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
+inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
+inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 8); return y; }
+inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+using std::floor;
+using std::fma;
+using std::sqrt;
+
+namespace emulator {
+
+constexpr int WARP_LANES = 32;
+constexpr size_t STACK_BYTES = 64 << 10;
+
+struct Barrier {
+    int members = 0, arrived = 0;
+    unsigned generation = 0;
+};
+
+struct Thread {
+    ucontext_t context;
+    dim3 index;
+    bool done = false;
+    std::vector<char> stack = std::vector<char>(STACK_BYTES);
+};
+
+struct Warp {
+    Barrier barrier;
+    uint64_t slots[WARP_LANES];
+};
+
+struct Block {
+    dim3 index, block, grid;
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    Barrier barrier;
+    ucontext_t scheduler;
+    size_t current = 0;
+    const std::function<void()>* body = nullptr;
+};
+
+inline Block* now = nullptr;
+
+inline void take_turns() { swapcontext(&now->threads[now->current].context, &now->scheduler); }
+
+// Waits for all members that have not ended; those that end leave the barrier (see run).
+inline void arrive(Barrier& barrier) {
+    unsigned generation = barrier.generation;
+    barrier.arrived++;
+    while (barrier.generation == generation) {
+        if (barrier.arrived >= barrier.members) {
+            barrier.arrived = 0;
+            barrier.generation++;
+        } else {
+            take_turns();
+        }
+    }
+}
+
+inline Warp& warp() { return now->warps[now->current / WARP_LANES]; }
+
+// Every lane gives a value and gets all of them.
+template <class Number, class Result>
+Result exchange(Number x, Result (*read)(const Warp&, int, int), int argument) {
+    int lane = now->current % WARP_LANES;
+    Warp& mine = warp();
+    uint64_t bits = 0;
+    std::memcpy(&bits, &x, sizeof x);
+    mine.slots[lane] = bits;
+    arrive(mine.barrier);
+    Result result = read(mine, lane, argument);
+    arrive(mine.barrier);
+    return result;
+}
+
+inline void entry() {
+    (*now->body)();
+    now->threads[now->current].done = true;
+    take_turns();
+}
+
+// Runs one block to its end.
+inline void run(Block& block, const std::function<void()>& body) {
+    now = &block;
+    block.body = &body;
+    size_t count = block.threads.size();
+    block.barrier = {int(count), 0, 0};
+    for (size_t w = 0; w < block.warps.size(); w++) {
+        size_t lanes = std::min<size_t>(WARP_LANES, count - w * WARP_LANES);
+        block.warps[w].barrier = {int(lanes), 0, 0};
+    }
+    for (auto& thread : block.threads) {
+        thread.done = false;
+        getcontext(&thread.context);
+        thread.context.uc_stack = {thread.stack.data(), 0, thread.stack.size()};
+        thread.context.uc_link = nullptr;
+        makecontext(&thread.context, entry, 0);
+    }
+    for (size_t left = count; left > 0;) {
+        for (size_t t = 0; t < count; t++) {
+            if (block.threads[t].done) continue;
+            block.current = t;
+            swapcontext(&block.scheduler, &block.threads[t].context);
+            if (!block.threads[t].done) continue;
+            left--;
+            block.barrier.members--;
+            block.warps[t / WARP_LANES].barrier.members--;
+        }
+    }
+}
+
+// Runs a grid, block after block.
+inline void launch(dim3 grid, dim3 block_size, const std::function<void()>& body) {
+    static Block block;
+    size_t count = size_t(block_size.x) * block_size.y * block_size.z;
+    block.threads.resize(count);
+    block.warps.resize((count + WARP_LANES - 1) / WARP_LANES);
+    block.block = block_size;
+    block.grid = grid;
+    for (size_t t = 0; t < count; t++) block.threads[t].index = {unsigned(t), 0, 0};
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                block.index = {x, y, z};
+                run(block, body);
+            }
+}
+
+}  // namespace emulator
+
+#define threadIdx (emulator::now->threads[emulator::now->current].index)
+#define blockIdx (emulator::now->index)
+#define blockDim (emulator::now->block)
+#define gridDim (emulator::now->grid)
+
+inline void __syncthreads() { emulator::arrive(emulator::now->barrier); }
+inline void __syncwarp() { emulator::arrive(emulator::warp().barrier); }
+
+template <class Number>
+Number __shfl_xor_sync(unsigned, Number x, int mask) {
+    return emulator::exchange<Number, Number>(
+        x,
+        [](const emulator::Warp& warp, int lane, int mask) {
+            Number y;
+            std::memcpy(&y, &warp.slots[lane ^ mask], sizeof y);
+            return y;
+        },
+        mask);
+}
+
+inline unsigned __ballot_sync(unsigned, bool x) {
+    return emulator::exchange<uint64_t, unsigned>(
+        x,
+        [](const emulator::Warp& warp, int, int) {
+            unsigned lanes = 0;
+            for (int lane = 0; lane < emulator::WARP_LANES; lane++) lanes |= unsigned(warp.slots[lane] & 1) << lane;
+            return lanes;
+        },
+        0);
+}
