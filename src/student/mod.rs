@@ -1,0 +1,39 @@
+//! The student: an equivariant message-passing network that gives energies and forces.
+//!
+//! One law a file, each with its gradient below it: [`radial`] functions of a distance, [`density`]
+//! sums over neighbours, [`update`] of an atom, [`message`] between atoms, [`readout`] of the energy
+//! and [`repulsion`] under it. [`network`] puts them in order. The gradient is written out by hand:
+//! every line of a backward function quotes the forward line it differentiates.
+//!
+//! Features stand as rows of channels, row-major, one molecule at a time: all work is products of
+//! these rows with matrices ([`product`]) and loops along them.
+//!
+//! The family is `PaiNN`, Schütt, Unke and Gastegger, arXiv:2102.03150.
+
+pub mod architecture;
+pub mod format;
+pub mod network;
+pub mod random;
+pub mod real;
+
+mod activation;
+mod block;
+mod density;
+mod features;
+mod gate;
+mod geometry;
+mod harmonics;
+mod linear;
+mod message;
+mod perceptron;
+mod product;
+mod radial;
+mod readout;
+mod repulsion;
+mod rows;
+mod update;
+
+pub use architecture::Architecture;
+pub use format::Student;
+pub use network::{Network, Workspace};
+pub use repulsion::repulsion_constants;

@@ -1,0 +1,41 @@
+"""Makes tiny.safetensors and tiny.golden.json: a small student with random weights, evaluated by the training code.
+
+    cd distill && python ../tests/data/tiny.py
+
+They pin the engines to the definition in distill/distill/model.py, whatever students there are in models/.
+"""
+
+import json
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path.cwd()))
+from distill import export, format, golden, model  # noqa: E402
+
+HERE = pathlib.Path(__file__).parent
+NAMES = ("water", "phosphine", "chlorodifluoromethane", "bromochlorofluoromethyl thiophene", "dimethyl sulfoxide",
+         "benzene", "sulfanilamide", "icosanediol")
+SYMBOL = {number: symbol for symbol, number in export.NUMBER_OF_SYMBOL.items()}
+
+jax.config.update("jax_enable_x64", True)
+random = np.random.default_rng(1)
+config = model.Config(channels=16, radial=16, layers=3, tensor_channels=8)
+parameters = {
+    name: value + (0.2 if "gate" in name or "bias" in name else 0.02) * random.standard_normal(value.shape)
+    for name, value in model.init(jax.random.PRNGKey(1), config).items()
+}
+reference = random.normal(-1000.0, 500.0, len(model.ELEMENTS))
+digest = format.write(HERE / "tiny.safetensors", parameters, config, reference, {"name": "tiny", "licence": "CC0-1.0"})
+
+structures = []
+for name in NAMES:
+    symbols, positions = golden.embed(golden.STRUCTURES[name], random)
+    numbers = [export.NUMBER_OF_SYMBOL[symbol] for symbol in symbols]
+    structures.append((name, np.array(numbers), np.round(positions, 6)))
+parameters, config, reference, _ = format.read(HERE / "tiny.safetensors")
+rows = export.golden(parameters, config, reference, structures)
+document = {"model": "tiny", "tensors_sha256": digest, "precision": "float64", "structures": rows}
+(HERE / "tiny.golden.json").write_text(json.dumps(document) + "\n")

@@ -1,0 +1,50 @@
+//! Evaluating allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use super::network;
+use crate::molecules::{Molecule, random, small};
+use mdrun::student::Workspace;
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed on to the system's allocator.
+#[allow(unsafe_code, reason = "counting allocations needs an allocator")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn evaluating_allocates_nothing_but_the_buffers_of_products() {
+    let network = network::<f32>(&small(), 1);
+    let mut workspace = Workspace::new(&network, 30);
+    let mut forces = vec![[0.0; 3]; 30];
+    for atoms in (1..=30).rev() {
+        let Molecule {
+            species,
+            positions_ang,
+        } = random(atoms, 1);
+        let forces = &mut forces[..atoms];
+        network.evaluate(&mut workspace, &species, &positions_ang, forces);
+        let before = COUNT.with(Cell::get);
+        network.evaluate(&mut workspace, &species, &positions_ang, forces);
+        let allocations = COUNT.with(Cell::get) - before;
+        println!("{atoms}: {allocations}");
+        assert!(allocations < 100);
+    }
+}
