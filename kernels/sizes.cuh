@@ -10,9 +10,6 @@ constexpr int RADIAL = STUDENT_RADIAL;                    // K
 constexpr int TENSOR_CHANNELS = STUDENT_TENSOR_CHANNELS;  // T, 0 for none
 constexpr int ELEMENTS_MAX = 9;                           // E at most
 
-// Norms are √(x·x + ε): a cusp at zero, where atoms of high symmetry sit, would be noise.
-constexpr float NORM_EPSILON = 1e-2f;
-
 constexpr int WARP = 32;
 constexpr unsigned WHOLE_WARP = 0xFFFFFFFFu;
 

@@ -23,14 +23,14 @@ struct Mixed {
 
     __device__ float dot() const { return fmaf(u[2], v[2], fmaf(u[1], v[1], u[0] * v[0])); }
 
-    __device__ float norm() const {
-        return sqrtf(fmaf(v[2], v[2], fmaf(v[1], v[1], fmaf(v[0], v[0], NORM_EPSILON))));
+    __device__ float norm(float norm_epsilon) const {
+        return sqrtf(fmaf(v[2], v[2], fmaf(v[1], v[1], fmaf(v[0], v[0], norm_epsilon))));
     }
 };
 
 // |t| of one atom and tensor channel.
-__device__ inline float tensor_norm(const float* t, int row, int f) {
-    float sum = NORM_EPSILON;
+__device__ inline float tensor_norm(const float* t, int row, int f, float norm_epsilon) {
+    float sum = norm_epsilon;
     for (int m = 0; m < 5; m++) {
         float x = t[(size_t(row) * 5 + m) * TENSOR_CHANNELS + f];
         sum = fmaf(x, x, sum);
@@ -41,7 +41,7 @@ __device__ inline float tensor_norm(const float* t, int row, int f) {
 // One block a row, one thread a channel, here and below.
 extern "C" __global__ void __launch_bounds__(CHANNELS) update_inputs(
     // constant
-    int inputs,
+    int inputs, float norm_epsilon,
     // in
     const float* q, const float* uv, const float* t,
     // out
@@ -49,8 +49,8 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) update_inputs(
     int row = blockIdx.x, f = threadIdx.x;
     float* x_row = x + size_t(row) * inputs;
     x_row[f] = q[size_t(row) * CHANNELS + f];
-    x_row[CHANNELS + f] = Mixed(uv, row, f).norm();
-    if (inputs > 2 * CHANNELS && f < TENSOR_CHANNELS) x_row[2 * CHANNELS + f] = tensor_norm(t, row, f);
+    x_row[CHANNELS + f] = Mixed(uv, row, f).norm(norm_epsilon);
+    if (inputs > 2 * CHANNELS && f < TENSOR_CHANNELS) x_row[2 * CHANNELS + f] = tensor_norm(t, row, f, norm_epsilon);
 }
 
 extern "C" __global__ void __launch_bounds__(CHANNELS) update_apply(
@@ -98,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) update_apply_backward(
 
 extern "C" __global__ void __launch_bounds__(CHANNELS) update_inputs_backward(
     // constant; gates (E, F) and (E, T) of what comes before this update, or absent
-    Batch batch, int inputs, int outputs, const float* gate_scalar, const float* gate_tensor,
+    Batch batch, int inputs, int outputs, float norm_epsilon, const float* gate_scalar, const float* gate_tensor,
     // in
     const float* acb, const float* dx, const float* dv,
     // in and out: `uv` and `t` become their gradients, `dq` the gradient by the q of before
@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) update_inputs_backward(
     float b = moves ? out[2 * CHANNELS + f] : 0.0f;
 
     // Forward: |V| = √(V·V + ε)
-    float d_norm = dx_row[CHANNELS + f] / mixed.norm();
+    float d_norm = dx_row[CHANNELS + f] / mixed.norm(norm_epsilon);
     for (int axis = 0; axis < 3; axis++) {
         // Forward: q += a + c ⊙ (U·V), v += b ⊙ U
         float du = dc * mixed.v[axis];
@@ -130,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) update_inputs_backward(
 
     // Forward: |t| = √(t·t + ε), t = g ⊙ (A2 W2)
     if (inputs == 2 * CHANNELS || f >= TENSOR_CHANNELS) return;
-    float dt = dx_row[2 * CHANNELS + f] / tensor_norm(t, row, f);
+    float dt = dx_row[2 * CHANNELS + f] / tensor_norm(t, row, f, norm_epsilon);
     if (gate_tensor) dt *= gate_tensor[element * TENSOR_CHANNELS + f];
     for (int m = 0; m < 5; m++) t[(size_t(row) * 5 + m) * TENSOR_CHANNELS + f] *= dt;
 }

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <ucontext.h>
 #include <vector>
 
 #define __global__
@@ -38,13 +37,37 @@ namespace emulator {
 constexpr int WARP_LANES = 32;
 constexpr size_t STACK_BYTES = 64 << 10;
 
+// Leaves one stack for another: what a call must preserve (System V, x86-64) is pushed on the old one and popped
+// from the new one.  The library's swapcontext would ask the kernel about signals each time.
+asm(R"(
+.text
+.local change_stack
+change_stack:
+    push %rbp
+    push %rbx
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rsp, (%rdi)
+    mov %rsi, %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbx
+    pop %rbp
+    ret
+)");
+extern "C" void change_stack(void** from, void* to);
+
 struct Barrier {
     int members = 0, arrived = 0;
     unsigned generation = 0;
 };
 
 struct Thread {
-    ucontext_t context;
+    void* top;
     dim3 index;
     bool done = false;
     std::vector<char> stack = std::vector<char>(STACK_BYTES);
@@ -60,14 +83,14 @@ struct Block {
     std::vector<Thread> threads;
     std::vector<Warp> warps;
     Barrier barrier;
-    ucontext_t scheduler;
+    void* scheduler;
     size_t current = 0;
     const std::function<void()>* body = nullptr;
 };
 
 inline Block* now = nullptr;
 
-inline void take_turns() { swapcontext(&now->threads[now->current].context, &now->scheduler); }
+inline void take_turns() { change_stack(&now->threads[now->current].top, now->scheduler); }
 
 // Waits for all members that have not ended; those that end leave the barrier (see run).
 inline void arrive(Barrier& barrier) {
@@ -116,17 +139,18 @@ inline void run(Block& block, const std::function<void()>& body) {
         block.warps[w].barrier = {int(lanes), 0, 0};
     }
     for (auto& thread : block.threads) {
+        // Six registers of no importance, then where the first change returns to; calls expect 8 modulo 16.
         thread.done = false;
-        getcontext(&thread.context);
-        thread.context.uc_stack = {thread.stack.data(), 0, thread.stack.size()};
-        thread.context.uc_link = nullptr;
-        makecontext(&thread.context, entry, 0);
+        auto end = reinterpret_cast<uintptr_t>(thread.stack.data() + thread.stack.size()) / 16 * 16;
+        auto top = reinterpret_cast<void**>(end) - 8;
+        top[6] = reinterpret_cast<void*>(&entry);
+        thread.top = top;
     }
     for (size_t left = count; left > 0;) {
         for (size_t t = 0; t < count; t++) {
             if (block.threads[t].done) continue;
             block.current = t;
-            swapcontext(&block.scheduler, &block.threads[t].context);
+            change_stack(&block.scheduler, block.threads[t].top);
             if (!block.threads[t].done) continue;
             left--;
             block.barrier.members--;

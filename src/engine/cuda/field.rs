@@ -468,6 +468,7 @@ impl Evaluation<'_> {
         launches.forward("update.mix", &update.mix, vectors, v, &own.uv)?;
         launches.by_block("update.inputs", &device.kernels.update_inputs, threads, &[
             &(own.inputs as i32),
+            &weights.norm_epsilon,
             &Pointer::to(&arrays.q),
             &Pointer::to(&own.uv),
             &Pointer::to(&arrays.t),
@@ -509,6 +510,7 @@ impl Evaluation<'_> {
             &launches.batch,
             &(own.inputs as i32),
             &(own.outputs as i32),
+            &weights.norm_epsilon,
             &gate(&density.scalar.gate),
             &gate_tensor,
             &Pointer::to(&own.acb),

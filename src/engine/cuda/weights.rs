@@ -65,6 +65,7 @@ pub struct Weights {
     pub repulsion: CudaSlice<f64>,
     pub elements: usize,
     pub cutoff_ang: f64,
+    pub norm_epsilon: f32,
 }
 
 impl Weights {
@@ -112,6 +113,7 @@ impl Weights {
             repulsion: device.upload(&loader.repulsion())?,
             elements: elements.len(),
             cutoff_ang: architecture.cutoff_ang,
+            norm_epsilon: architecture.norm_epsilon as f32,
         })
     }
 }
