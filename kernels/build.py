@@ -2,7 +2,8 @@
 
     python kernels/build.py            writes compiled/ (cubins, PTX, manifest.json)
     python kernels/build.py --check    fails unless compiled/ was made from the sources as they are
-    python kernels/build.py --emulator DIRECTORY    a libcuda.so.1 that runs the kernels on the host
+    python kernels/build.py --emulator DIRECTORY    a libcuda.so.1 that runs the kernels on the host; what follows
+                                       the directory goes to the C++ compiler, such as -fsanitize=address
 
 The front end is NVRTC 12.2, because drivers from 535 on read its PTX; the assembler is ptxas 12.9, whose cubins
 need no particular driver of the 12 and later series.  Both come from PyPI, pinned, into .tools/ (not committed).
@@ -156,14 +157,14 @@ def check():
             raise SystemExit(f"kernels/compiled/{name} is not the file of the manifest")
 
 
-def build_emulator(folder):
+def build_emulator(folder, flags):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(path.read_text() for path in sources())
     names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(', text)
     (folder / "table.inc").write_text("".join(f"KERNEL({name})\n" for name in names))
     command = ["c++", "-std=c++17", "-O2", "-mfma", "-ffp-contract=off", "-shared", "-fPIC", "-w"]
-    command += [*defines(STUDENTS[0]), f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
+    command += [*flags, *defines(STUDENTS[0]), f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
     subprocess.run([*command, HERE / "emulator" / "driver.cpp", "-o", folder / "libcuda.so.1"], check=True)
 
 
@@ -171,10 +172,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--emulator", metavar="DIRECTORY")
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()
     if arguments.check:
         check()
     elif arguments.emulator:
-        build_emulator(arguments.emulator)
+        build_emulator(arguments.emulator, flags)
     else:
         build()

@@ -90,9 +90,25 @@ impl Error {
         self.place = Some(Box::new(Place {
             path: path.to_owned(),
             line: text[..start].matches('\n').count() + 1,
-            excerpt: Some((line, column..column + width)),
+            excerpt: Some(window(&line, column..column + width)),
         }));
         self
+    }
+
+    /// Says where, as bytes `span` of one line's text.
+    #[must_use]
+    pub fn at_excerpt(
+        self,
+        path: &Path,
+        line: usize,
+        text: &str,
+        span: std::ops::Range<usize>,
+    ) -> Self {
+        let mut error = self.at_span(path, text, span);
+        if let Some(place) = &mut error.place {
+            place.line = line;
+        }
+        error
     }
 
     /// The way out, in one clause.
@@ -114,6 +130,30 @@ impl Error {
     pub fn what(&self) -> &str {
         &self.what
     }
+}
+
+/// The part of a line around `columns` that fits a terminal, and the columns within it.
+fn window(line: &str, columns: std::ops::Range<usize>) -> (String, std::ops::Range<usize>) {
+    const WIDTH_MAX: usize = 100;
+    const BEFORE: usize = 30;
+    let length = line.chars().count();
+    if length <= WIDTH_MAX {
+        return (line.to_owned(), columns);
+    }
+    let start = columns.start.saturating_sub(BEFORE);
+    let shown = line.chars().skip(start).take(WIDTH_MAX).collect::<String>();
+    let left = if start > 0 { "…" } else { "" };
+    let right = if start + WIDTH_MAX < length {
+        "…"
+    } else {
+        ""
+    };
+    let shift = start - left.chars().count();
+    let end = columns.end.min(start + WIDTH_MAX);
+    (
+        format!("{left}{shown}{right}"),
+        columns.start - shift..end - shift,
+    )
 }
 
 impl fmt::Display for Error {

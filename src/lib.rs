@@ -4,14 +4,22 @@
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
 //! says in which order, [`run`] until when, and [`write`] keeps the result.
 
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod domain;
 pub mod elements;
 pub mod engine;
 pub mod error;
 pub mod integrate;
 pub mod math;
+pub mod plan;
 pub mod random;
 pub mod replica;
+pub mod run;
+pub mod structure;
 pub mod student;
 pub mod system;
 pub mod units;
+pub mod write;

@@ -25,6 +25,9 @@ pub const ATOMS_MAX: usize = 1 << 16;
 /// Copies are counted in 24 bits.
 pub const COPIES_MAX: u32 = 1 << 24;
 
+/// The width of one of 2³² equal intervals of [0, 1).
+const UNIT: f64 = 1.0 / 4_294_967_296.0;
+
 /// Ten rounds of Philox4x32.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -57,7 +60,6 @@ pub fn normal3(seed: u64, id: &ReplicaId, step: u64, atom: usize, stream: Stream
         id.copy | u32::from(id.temperature) << 24,
     ];
     let words = philox4x32(counter, [seed as u32, (seed >> 32) as u32]);
-    const UNIT: f64 = 1.0 / 4_294_967_296.0;
     let radius = |word: u32| (-2.0 * math::ln((f64::from(word) + 0.5) * UNIT)).sqrt();
     let (sin0, cos0) = math::sin_cos_turns(f64::from(words[1]) * UNIT);
     let (_, cos1) = math::sin_cos_turns(f64::from(words[3]) * UNIT);
@@ -124,9 +126,13 @@ mod tests {
             normal3(1, &ID, 5, 3, Stream::Bath),
             normal3(1, &ID, 5, 2, Stream::Velocities),
         ];
-        assert!(others.iter().all(|other| *other != reference));
+        let bits = |numbers: [f64; 3]| numbers.map(f64::to_bits);
+        assert!(others.iter().all(|other| bits(*other) != bits(reference)));
         let moved = ReplicaId { molecule: 7, ..ID };
-        assert_eq!(normal3(1, &moved, 5, 2, Stream::Bath), reference);
+        assert_eq!(
+            bits(normal3(1, &moved, 5, 2, Stream::Bath)),
+            bits(reference)
+        );
     }
 
     /// The numbers are part of what a campaign means: they must never change.

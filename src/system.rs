@@ -36,6 +36,19 @@ impl Molecule {
             .sum();
         0.5 * twice / crate::units::ACCELERATION
     }
+
+    /// Centre of mass in Å of positions in Å.
+    pub fn centre_of_mass_ang(&self, positions_ang: &[[f64; 3]]) -> [f64; 3] {
+        let mut sum = [0.0; 3];
+        let mut total_amu = 0.0;
+        for (mass, position) in self.masses_amu.iter().zip(positions_ang) {
+            total_amu += mass;
+            for (sum, value) in sum.iter_mut().zip(position) {
+                *sum += mass * value;
+            }
+        }
+        sum.map(|value| value / total_amu)
+    }
 }
 
 /// Everything constant that an engine is opened with.

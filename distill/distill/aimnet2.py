@@ -54,7 +54,7 @@ class AIMNet2(nn.Module):
         self.register_buffer("embedding", state["afv.weight"])
         self.register_buffer("mix_a", state["conv_a.agh"])
         self.register_buffer("mix_q", state["conv_q.agh"])
-        self.register_buffer("atomic_energy", state["outputs.atomic_shift.shifts.weight"][:, 0].double())
+        self.register_buffer("atomic_energy", state["outputs.atomic_shift.shifts.weight"][:, 0])
         self._tabulate_d3(state)
 
     def _tabulate_d3(self, state):
@@ -73,6 +73,7 @@ class AIMNet2(nn.Module):
         slot = torch.zeros(len(self.atomic_energy), dtype=torch.long)
         slot[elements] = torch.arange(1, z + 1)
         self.register_buffer("slot", slot)
+        self.register_buffer("one_hot", torch.eye(z + 1))
         self.register_buffer("c6", c6.reshape((z + 1) * references, -1))
         self.register_buffer("reference_coordination", coordination)
         for name in ("r4r2", "rcov", "cnmax"):
@@ -82,14 +83,14 @@ class AIMNet2(nn.Module):
         stack = self.layers[which]
         for k, name in enumerate(stack):
             x = functional.linear(x, getattr(self, name + "_weight"), getattr(self, name + "_bias"))
-            if k + 1 < len(stack) or which == 2:  # the third perceptron ends in its activation
+            if k + 1 < len(stack) or which in (1, 2):  # those two end in their activation
                 x = functional.gelu(x)
         return x
 
-    def geometry(self, coordinates, real_pair):
+    def geometry(self, coordinates, not_pair):
         """Distances (B,N,N) and pair features G (B,g,4N,m)."""
         r = coordinates.unsqueeze(-3) - coordinates.unsqueeze(-2)
-        d = torch.where(real_pair, (r * r).sum(-1), PADDED_DISTANCE2).sqrt()
+        d = (r * r).sum(-1).masked_fill(not_pair, PADDED_DISTANCE2).sqrt()
         envelope = 0.5 * torch.cos((d / self.cutoff).clamp(0, 1) * torch.pi) + 0.5
         radial = torch.exp(-self.eta * (d.unsqueeze(1) - self.centres[:, None, None]) ** 2) * envelope.unsqueeze(1)
         direction = torch.cat([torch.ones_like(d).unsqueeze(1), (r / d.unsqueeze(-1)).permute(0, 3, 1, 2)], 1)
@@ -108,11 +109,11 @@ class AIMNet2(nn.Module):
     def forward(self, coordinates, numbers):
         """coordinates (B,N,3) Å and numbers (B,N) of neutral molecules to energies (B,) eV in f64, charges (B,N) e."""
         real = numbers > 0
-        real_pair = real.unsqueeze(-1) & real.unsqueeze(-2)
-        real_pair = real_pair & ~torch.eye(numbers.shape[1], dtype=torch.bool, device=numbers.device)
+        oneself = torch.eye(numbers.shape[1], dtype=torch.bool, device=numbers.device)
+        not_pair = ~(real.unsqueeze(-1) & real.unsqueeze(-2)) | oneself
         padded = ~real.unsqueeze(-1)
         b, n = numbers.shape
-        d, pairs = self.geometry(coordinates, real_pair)
+        d, pairs = self.geometry(coordinates, not_pair)
 
         a = self.embedding[numbers]  # (B, N, a*g)
         q = None
@@ -134,36 +135,34 @@ class AIMNet2(nn.Module):
                 a = a + out[..., 2:258]
         atomic = self.perceptron(3, out).squeeze(-1).masked_fill(padded.squeeze(-1), 0.0)
 
-        pair_energy = self.coulomb(q, d, real_pair) + self.dispersion(numbers, d, real_pair)
-        energy = atomic.double().sum(-1) + pair_energy.sum(-1).double().sum(-1) + self.atomic_energy[numbers].sum(-1)
+        pair_energy = self.coulomb(q, d, not_pair) + self.dispersion(numbers, d, not_pair)
+        energy = atomic.double().sum(-1) + pair_energy.sum(-1).double().sum(-1) + self.atomic_energy[numbers].double().sum(-1)
         return energy, q
 
-    def coulomb(self, q, d, real_pair):
+    def coulomb(self, q, d, not_pair):
         x = (d / self.coulomb_cutoff).clamp(0, 0.999999)
         inside = torch.exp(1.0 - 1.0 / (1.0 - x * x))
-        return HALF_COULOMB_EV_ANGSTROM * (1.0 - inside) * torch.where(real_pair, q.unsqueeze(-1) * q.unsqueeze(-2), 0.0) / d
+        charges = (q.unsqueeze(-1) * q.unsqueeze(-2)).masked_fill(not_pair, 0.0)
+        return HALF_COULOMB_EV_ANGSTROM * (1.0 - inside) * charges / d
 
-    def dispersion(self, numbers, d, real_pair):
+    def dispersion(self, numbers, d, not_pair):
         """D3 with Becke-Johnson damping (10.1002/jcc.21759), pairs counted twice, eV."""
-        d = torch.where(real_pair, d * BOHR_PER_ANGSTROM, 10.0)
+        d = (d * BOHR_PER_ANGSTROM).masked_fill(not_pair, 10.0)
         radius, r4r2, slot = self.rcov[numbers], self.r4r2[numbers], self.slot[numbers]
         bond = torch.sigmoid(-self.k1 * ((radius.unsqueeze(-1) + radius.unsqueeze(-2)) / d - 1.0))
-        coordination = torch.minimum(torch.where(real_pair, bond, 0.0).sum(-1), self.cnmax[numbers])
+        coordination = torch.minimum(bond.masked_fill(not_pair, 0.0).sum(-1), self.cnmax[numbers])
         weight = torch.exp(self.k3 * (coordination.unsqueeze(-1) - self.reference_coordination[slot]) ** 2)
         total = weight.sum(-1)
         weight = weight / total.clamp_min(1e-30).unsqueeze(-1)
-        references = weight.shape[-1]
-        one_hot = functional.one_hot(slot, len(self.reference_coordination)).to(weight.dtype)
-        placed = (one_hot.unsqueeze(-1) * weight.unsqueeze(-2)).flatten(-2)  # (B, N, Z*references)
-        with_partner = placed @ self.c6
-        c6 = with_partner @ placed.transpose(-1, -2)
-        known = real_pair & (total.unsqueeze(-1) * total.unsqueeze(-2) >= 1e-5)
+        placed = (self.one_hot[slot].unsqueeze(-1) * weight.unsqueeze(-2)).flatten(-2)  # (B, N, Z*references)
+        c6 = placed @ self.c6 @ placed.transpose(-1, -2)
+        unknown = not_pair | (total.unsqueeze(-1) * total.unsqueeze(-2) < 1e-5)
         rr = 3.0 * r4r2.unsqueeze(-1) * r4r2.unsqueeze(-2)
         r0 = self.a1 * rr.sqrt() + self.a2
         d2, r02 = d * d, r0 * r0
         d6, r06 = d2 * d2 * d2, r02 * r02 * r02
         damped = 1.0 / (d6 + r06) + self.s8 * rr / (d6 * d2 + r06 * r02)
-        return -RYDBERG_EV * torch.where(known, c6, 0.0) * damped
+        return -RYDBERG_EV * c6.masked_fill(unknown, 0.0) * damped
 
 
 def energies_forces_charges(model, coordinates, numbers):

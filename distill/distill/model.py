@@ -43,11 +43,6 @@ from . import repulsion
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35)
 PADDING = -1  # species index of an atom that is not there
 
-# |V| = √(V·V + ε) instead of the cusp of √(V·V).  Its curvature at V = 0, where atoms of high symmetry sit, is
-# 1/√ε: the usual 1e-8 means 10⁴ times the curvature of a typical feature (|V| ~ 1), which shows as stiff modes
-# and as noise in half precision; 1e-2 means 10, and an offset of 0.1 which the bias takes up.
-NORM_EPSILON = 1e-2
-
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -59,6 +54,10 @@ class Config:
     tensor: bool = True  # |t| of the density layer
     gates: bool = True  # gates by the receiver's element
     tensor_channels: int = 64
+    # |V| = √(V·V + ε) instead of the cusp of √(V·V).  Its curvature at V = 0, where atoms of high symmetry sit, is
+    # 1/√ε: the usual 1e-8 means 10⁴ times the curvature of a typical feature (|V| ~ 1), which shows as stiff modes
+    # and as noise in half precision; 1e-2 means 10, and an offset of 0.1 which the bias takes up.
+    norm_epsilon: float = 1e-2
 
     def shapes(self):
         """Name → shape of every tensor, in the order of the forward pass."""
@@ -105,15 +104,14 @@ def init(key, config):
         elif name in ("embedding", "message1.table"):
             parameters[name] = draw(1.0)
         elif name == "density.tensor":
-            parameters[name] = draw(1.0)
+            parameters[name] = draw(1.0)  # the parts of a sum over directions cancel more
         elif name.startswith("density") or name == "message1.filter":
             parameters[name] = draw(0.5)
         elif name.endswith("filter"):
-            # sums over some 15 neighbours of products of order-one factors
-            parameters[name] = draw(1.0)
+            parameters[name] = draw(0.5)
         else:
-            # the residual branches start small, so depth does not change the scale
-            gain = 0.5 if name.endswith("out.weight") else 1.0
+            # c ⊙ (U·V) is of third order in the features: branches start small, so that depth keeps the scale
+            gain = 1.0 if name.endswith(("hidden.weight", "phi.out.weight")) else 0.3
             parameters[name] = draw(gain / math.sqrt(shape[0]))
     return parameters
 
@@ -144,14 +142,16 @@ def harmonics2(u):
     return jnp.stack([s * x * y, s * y * z, s * z * x, 0.5 * s * (x * x - y * y), 1.5 * z * z - 0.5], -1)
 
 
-def mlp(parameters, name, x):
-    hidden = jax.nn.silu(x @ parameters[f"{name}.hidden.weight"] + parameters[f"{name}.hidden.bias"])
-    return hidden @ parameters[f"{name}.out.weight"] + parameters[f"{name}.out.bias"]
+def mlp(parameters, name, x, seen):
+    seen[f"{name}.hidden"] = x @ parameters[f"{name}.hidden.weight"] + parameters[f"{name}.hidden.bias"]
+    hidden = jax.nn.silu(seen[f"{name}.hidden"])
+    seen[f"{name}.out"] = hidden @ parameters[f"{name}.out.weight"] + parameters[f"{name}.out.bias"]
+    return seen[f"{name}.out"]
 
 
-def norm(v):
+def norm(config, v):
     """(N, C, F) → (N, F); C is 3 or 5."""
-    return jnp.sqrt((v * v).sum(1) + NORM_EPSILON)
+    return jnp.sqrt((v * v).sum(1) + config.norm_epsilon)
 
 
 def gate(parameters, name, element, x):
@@ -187,26 +187,28 @@ def first_painn(parameters, element, radial, u):
     return q, v, None
 
 
-def message(parameters, name, element, radial, u, q, v):
+def message(parameters, name, element, radial, u, q, v, seen):
     """Σ_j a and Σ_j (b u_ij + c v_j)."""
     filters = radial @ parameters[f"{name}.filter"]
-    a, b, c = jnp.split(mlp(parameters, f"{name}.phi", q)[None] * filters, 3, -1)
+    a, b, c = jnp.split(mlp(parameters, f"{name}.phi", q, seen)[None] * filters, 3, -1)
     dq = a.sum(1)
     dv = (b[:, :, None] * u[..., None] + c[:, :, None] * v[None]).sum(1)
     return gate(parameters, f"{name}.gate_scalar", element, dq), gate(parameters, f"{name}.gate_vector", element, dv)
 
 
-def update(parameters, name, last, q, v, t):
-    mix_u, mix_v = jnp.split(v @ parameters[f"{name}.mix"], 2, -1)
-    inputs = [q, norm(mix_v)] + ([norm(t)] if t is not None else [])
-    out = mlp(parameters, name, jnp.concatenate(inputs, -1))
+def update(parameters, config, layer, q, v, t, seen):
+    name, last = f"update{layer}", layer == config.layers
+    seen[f"{name}.mix"] = v @ parameters[f"{name}.mix"]
+    mix_u, mix_v = jnp.split(seen[f"{name}.mix"], 2, -1)
+    inputs = [q, norm(config, mix_v)] + ([norm(config, t)] if t is not None else [])
+    out = mlp(parameters, name, jnp.concatenate(inputs, -1), seen)
     a, c, *b = jnp.split(out, 2 if last else 3, -1)
     q = q + a + c * (mix_u * mix_v).sum(1)
     return q, v if last else v + b[0][:, None] * mix_u
 
 
-def features(parameters, config, positions, species):
-    """Every activation of one molecule by name, ending with the readout's input; used by energy() and by export."""
+def activations(parameters, config, positions, species):
+    """(atom energies (N,), every activation by name, what the repulsion needs) of one molecule."""
     element = jax.nn.one_hot(species, len(ELEMENTS), dtype=positions.dtype)  # zero rows for padding
     radial, u, r, pair = geometry(config, positions, species)
     q = element @ parameters["embedding"]
@@ -218,18 +220,18 @@ def features(parameters, config, positions, species):
     seen = {"first.q": q, "first.v": v} | ({"first.t": t} if t is not None else {})
     for layer in range(1, config.layers + 1):
         if layer > 1:
-            dq, dv = message(parameters, f"message{layer}", element, radial, u, q, v)
+            dq, dv = message(parameters, f"message{layer}", element, radial, u, q, v, seen)
             q, v = q + dq, v + dv
             seen |= {f"message{layer}.q": q, f"message{layer}.v": v}
-        q, v = update(parameters, f"update{layer}", layer == config.layers, q, v, t if layer == 1 else None)
+        q, v = update(parameters, config, layer, q, v, t if layer == 1 else None, seen)
         seen |= {f"update{layer}.q": q, f"update{layer}.v": v}
-    return q, seen, (element, r, pair)
+    return mlp(parameters, "readout", q, seen)[:, 0], seen, (r, pair)
 
 
 def energy(parameters, config, positions, species):
     """Energy of one molecule above its reference energies, eV: positions (N, 3) in Å, species (N,) with −1 for none."""
-    q, _, (element, r, pair) = features(parameters, config, positions, species)
-    learnt = (mlp(parameters, "readout", q)[:, 0] * (species >= 0)).sum()
+    atoms, _, (r, pair) = activations(parameters, config, positions, species)
+    learnt = jnp.where(species >= 0, atoms, 0.0).sum()
     of_pairs = lambda table: jnp.asarray(table, positions.dtype)[species[:, None], species[None]]
     switch_ang, charge, screening_ang = map(of_pairs, repulsion.pair_tables(ELEMENTS))
     close = repulsion.pair_energy(r, switch_ang, charge, screening_ang)

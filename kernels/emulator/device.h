@@ -1,11 +1,13 @@
 // CUDA C++ as plain C++: enough of the language for kernels.cu to run on the host.
 //
 // A block's threads are coroutines of one host thread that take turns at barriers and warp
-// operations only.  So a missing barrier is not found here (a real device's race checker finds it),
-// but every index, formula and rounding is that of the kernels' own source.
+// operations only, so every index, formula and rounding is that of the kernels' own source.  Which
+// thread goes first must not matter: with EMULATOR_BACKWARDS in the environment the last one and
+// the last block do, and a result that changes has found a missing barrier.
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -128,6 +130,11 @@ inline void entry() {
     take_turns();
 }
 
+inline bool backwards() {
+    static const bool asked = std::getenv("EMULATOR_BACKWARDS");
+    return asked;
+}
+
 // Runs one block to its end.
 inline void run(Block& block, const std::function<void()>& body) {
     now = &block;
@@ -147,7 +154,8 @@ inline void run(Block& block, const std::function<void()>& body) {
         thread.top = top;
     }
     for (size_t left = count; left > 0;) {
-        for (size_t t = 0; t < count; t++) {
+        for (size_t turn = 0; turn < count; turn++) {
+            size_t t = backwards() ? count - 1 - turn : turn;
             if (block.threads[t].done) continue;
             block.current = t;
             change_stack(&block.scheduler, block.threads[t].top);
@@ -171,7 +179,7 @@ inline void launch(dim3 grid, dim3 block_size, const std::function<void()>& body
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
             for (unsigned x = 0; x < grid.x; x++) {
-                block.index = {x, y, z};
+                block.index = {backwards() ? grid.x - 1 - x : x, y, z};
                 run(block, body);
             }
 }

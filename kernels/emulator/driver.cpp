@@ -96,8 +96,10 @@ int cuEventElapsedTime(float* ms, DriverEvent* from, DriverEvent* to) {
 int cuEventElapsedTime_v2(float* ms, DriverEvent* from, DriverEvent* to) { return cuEventElapsedTime(ms, from, to); }
 
 int cuMemAlloc_v2(char** pointer, size_t bytes) {
-    *pointer = static_cast<char*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256 + 256));
-    if (!*pointer) return OUT_OF_MEMORY;
+    // No byte more than asked for, so that an address checker sees what is outside.
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 256, bytes)) return OUT_OF_MEMORY;
+    *pointer = static_cast<char*>(memory);
     std::memset(*pointer, 0xFF, bytes);  // NaN in every float
     return SUCCESS;
 }

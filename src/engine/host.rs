@@ -111,7 +111,7 @@ impl<F: ForceField> HostEngine<F> {
                     slot,
                     &mut Field {
                         system,
-                        force_field,
+                        learnt: force_field,
                         terms,
                         workspace: &mut workspace,
                     },
@@ -180,7 +180,7 @@ fn no_such_slot(slot: usize, slots: usize) -> Error {
 /// Everything constant during an evaluation, and one thread's scratch.
 struct Field<'a, F: ForceField> {
     system: &'a System,
-    force_field: &'a F,
+    learnt: &'a F,
     terms: &'a [Term],
     workspace: &'a mut F::Workspace,
 }
@@ -189,13 +189,13 @@ impl<F: ForceField> Field<'_, F> {
     /// Energy and forces at the slot's positions, after a look at whether they may be asked for.
     fn update(&mut self, slot: &mut Slot) -> Result<(), Fault> {
         let replica = &mut slot.replica;
-        let cutoff_ang = self.force_field.cutoff_ang();
+        let cutoff_ang = self.learnt.cutoff_ang();
         let fault = domain::inspect(&replica.positions_ang, cutoff_ang, &mut slot.pieces);
         fault.map_or(Ok(()), Err)?;
         let forces = &mut replica.forces_ev_per_ang;
         let molecule = replica.id.molecule as usize;
         let mut energy_ev =
-            self.force_field
+            self.learnt
                 .evaluate(self.workspace, molecule, &replica.positions_ang, forces);
         for term in self.terms {
             energy_ev += term.add(&replica.positions_ang, forces);

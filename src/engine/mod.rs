@@ -7,12 +7,22 @@
 //! Invariant: `advance(a + b)` and `advance(a)` then `advance(b)` give the same bits, and the bits
 //! of a replica depend neither on its slot nor on what is in the others.
 
+mod cpu;
 pub mod cuda;
+mod device;
 pub mod host;
 pub mod potential;
 
-use crate::error::Result;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
 use crate::replica::{Parameters, Replica};
+use crate::student::Student;
+use crate::system::System;
+
+use cuda::{CudaEngine, Gpu, Limits};
+pub use device::Device;
+use host::HostEngine;
 
 /// The whole vocabulary between a scheme and an engine; fractions are of one time step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,4 +55,68 @@ pub trait Engine {
 
     /// Steps every running replica `steps` times; faults are looked for in every step.
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()>;
+}
+
+/// An engine, and the device it found.
+pub struct Opened {
+    /// Its slots hold the replicas it was opened with.
+    pub engine: Box<dyn Engine>,
+    /// The model of the CPU or GPU: elsewhere the last bits may differ.
+    pub device: String,
+}
+
+/// Opens an engine on a device, with one slot for each of `replicas`.
+pub fn open(
+    device: Device,
+    student: &Student,
+    system: &Arc<System>,
+    replicas: &[Replica],
+) -> Result<Opened> {
+    let on_gpu = |gpu: Gpu| {
+        let device = gpu.name().to_owned();
+        let engine = CudaEngine::new(
+            gpu,
+            system.clone(),
+            Some(student),
+            &[],
+            replicas,
+            Limits::default(),
+        )?;
+        Ok(Opened {
+            engine: Box::new(engine),
+            device,
+        })
+    };
+    let on_cpu = || {
+        let field = cpu::StudentField::<f32>::new(student, system);
+        let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
+        Ok(Opened {
+            engine: Box::new(engine),
+            device: device::cpu_model(),
+        })
+    };
+    match device {
+        Device::Cpu => on_cpu(),
+        Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
+        Device::Auto => match Gpu::open(0, Some(student)) {
+            Ok(gpu) => on_gpu(gpu),
+            Err(_) => on_cpu(),
+        },
+        Device::Reference => Err(Error::input("this build has no reference engine")
+            .hint("build with the feature `reference`")),
+    }
+}
+
+/// Opens an engine that computes in f64 on the CPU, for derivatives of forces.
+pub fn open_double(
+    student: &Student,
+    system: &Arc<System>,
+    replicas: &[Replica],
+) -> Result<Opened> {
+    let field = cpu::StudentField::<f64>::new(student, system);
+    let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
+    Ok(Opened {
+        engine: Box::new(engine),
+        device: device::cpu_model(),
+    })
 }

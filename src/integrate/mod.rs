@@ -3,16 +3,20 @@
 pub mod fire;
 pub mod start;
 
+use std::fmt;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Op;
 
-/// How replicas move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How the atoms move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// Langevin dynamics by BAOAB (10.1093/amrx/abs010): samples the canonical ensemble, and
     /// positions in a harmonic well exactly.
+    #[default]
     Langevin,
     /// Velocity Verlet (10.1063/1.442716): conserves energy to order Δt².
     Nve,
@@ -49,5 +53,14 @@ impl Scheme {
                 (3 * atoms).saturating_sub(3 + rotations)
             }
         }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Langevin => "langevin",
+            Self::Nve => "nve",
+        })
     }
 }

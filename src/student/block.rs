@@ -32,6 +32,19 @@ impl<T: Real> Block<T> {
         Self(lanes)
     }
 
+    /// Reads what there is of a block that is cut short, and zeros for the rest.
+    pub fn load_cut(row: &[T]) -> Self {
+        let mut lanes = [T::ZERO; LANES];
+        let count = row.len().min(LANES);
+        lanes[..count].copy_from_slice(&row[..count]);
+        Self(lanes)
+    }
+
+    /// Writes what there is room for of a block that is cut short.
+    pub fn store_cut(self, row: &mut [T]) {
+        row.copy_from_slice(&self.0[..row.len()]);
+    }
+
     /// Writes block `n` of a row.
     #[inline(always)]
     pub fn store(self, row: &mut [T], n: usize) {

@@ -14,6 +14,7 @@ use super::architecture::Architecture;
 use super::block::LANES;
 use crate::elements::{Element, element_of};
 use crate::error::{Error, Result};
+use crate::structure::Domain;
 
 /// The students inside this program: name and file.
 const EMBEDDED: [(&str, &[u8]); 0] = [];
@@ -45,12 +46,33 @@ impl Student {
     }
 
     /// A student that is part of this program.
-    pub fn embedded(name: &str) -> Option<Result<Self>> {
-        let (name, bytes) = EMBEDDED.iter().find(|(known, _)| *known == name)?;
-        Some(Self::from_bytes(
-            bytes,
-            Path::new(&format!("{name}.safetensors")),
-        ))
+    pub fn embedded(name: &str) -> Result<Self> {
+        let found = EMBEDDED.iter().find(|(known, _)| *known == name);
+        let (name, bytes) = found.ok_or_else(|| {
+            let known: Vec<_> = EMBEDDED.iter().map(|(known, _)| *known).collect();
+            Error::input(format!("no built-in force field is called \"{name}\"")).hint(format!(
+                "built in: {}; a file is named by its path, as in ./{name}.safetensors",
+                known.join(", ")
+            ))
+        })?;
+        Self::from_bytes(bytes, Path::new(&format!("{name}.safetensors")))
+    }
+
+    /// The elements it knows and how far it sees.
+    pub fn domain(&self) -> Domain {
+        Domain {
+            elements: self.elements.iter().map(|element| element.number).collect(),
+            cutoff_ang: self.architecture.cutoff_ang,
+        }
+    }
+
+    /// The index of an element in its tables.
+    pub fn species_of(&self, number: u8) -> Option<u8> {
+        let found = self
+            .elements
+            .iter()
+            .position(|element| element.number == number)?;
+        Some(found as u8)
     }
 
     /// Reads the contents of a file; `path` is for the messages.

@@ -1,20 +1,18 @@
 //! y = x W + b, and its gradient.
 
 use super::format::Student;
-use super::product::product;
+use super::product::{Packed, Start};
 use super::real::Real;
 
-/// A matrix with its transpose, and a bias that may be zero.
+/// A matrix with its transpose, and a bias where it has one.
 #[derive(Clone, Debug)]
 pub struct Linear<T> {
     /// W     (inputs, outputs)
-    weight: Vec<T>,
+    weight: Packed<T>,
     /// Wᵀ    (outputs, inputs)
-    transposed: Vec<T>,
-    /// b     (outputs,)
+    transposed: Packed<T>,
+    /// b     (outputs,), or empty
     bias: Vec<T>,
-    inputs: usize,
-    outputs: usize,
 }
 
 impl<T: Real> Linear<T> {
@@ -30,61 +28,50 @@ impl<T: Real> Linear<T> {
 
     /// A matrix of rows of `outputs` numbers.
     pub fn unbiased(weight: &[f32], outputs: usize) -> Self {
-        let inputs = weight.len() / outputs;
-        let transposed: Vec<f32> = (0..outputs)
-            .flat_map(|column| weight.iter().skip(column).step_by(outputs).copied())
-            .collect();
+        let columns = (0..outputs).map(|column| weight.iter().skip(column).step_by(outputs));
+        let transposed: Vec<f32> = columns.flatten().copied().collect();
         Self {
-            weight: narrow(weight),
-            transposed: narrow(&transposed),
-            bias: vec![T::ZERO; outputs],
-            inputs,
-            outputs,
+            weight: Packed::new(&narrow(weight), outputs),
+            transposed: Packed::new(&narrow(&transposed), weight.len() / outputs),
+            bias: Vec::new(),
         }
     }
 
     /// The number of inputs.
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.weight.rows()
     }
 
     /// The number of outputs.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.weight.columns()
     }
 
     /// y = x W + b, for every row of x.
     pub fn forward(&self, x: &[T], y: &mut [T]) {
-        for row in y.chunks_exact_mut(self.outputs) {
-            row.copy_from_slice(&self.bias);
-        }
-        self.forward_add(x, y);
+        let start = if self.bias.is_empty() {
+            Start::Zero
+        } else {
+            Start::Bias(&self.bias)
+        };
+        self.weight.product(x, y, start);
     }
 
-    /// y = x W, leaving out the bias.
-    pub fn forward_unbiased(&self, x: &[T], y: &mut [T]) {
-        let shape = (y.len() / self.outputs, self.inputs, self.outputs);
-        product(y, x, &self.weight, shape, false);
-    }
-
-    /// y += x W.
+    /// y += x W
     pub fn forward_add(&self, x: &[T], y: &mut [T]) {
-        let shape = (y.len() / self.outputs, self.inputs, self.outputs);
-        product(y, x, &self.weight, shape, true);
+        self.weight.product(x, y, Start::Add);
     }
 
-    /// dx = dy Wᵀ.
+    /// dx = dy Wᵀ
     pub fn backward(&self, dy: &[T], dx: &mut [T]) {
         // Forward: y = x W + b
-        let shape = (dx.len() / self.inputs, self.outputs, self.inputs);
-        product(dx, dy, &self.transposed, shape, false);
+        self.transposed.product(dy, dx, Start::Zero);
     }
 
-    /// dx += dy Wᵀ.
+    /// dx += dy Wᵀ
     pub fn backward_add(&self, dy: &[T], dx: &mut [T]) {
         // Forward: y = x W + b
-        let shape = (dx.len() / self.inputs, self.outputs, self.inputs);
-        product(dx, dy, &self.transposed, shape, true);
+        self.transposed.product(dy, dx, Start::Add);
     }
 }
 

@@ -127,7 +127,7 @@ impl<T: Real> Message<T> {
             filters,
         } = tape;
         self.network.forward(q, slope, &mut scratch.hidden, sent);
-        self.filter.forward_unbiased(&geometry.basis, filters);
+        self.filter.forward(&geometry.basis, filters);
         vectors.copy_from_slice(v);
 
         exchange(self.channels, geometry, filters, sent, v, scratch);

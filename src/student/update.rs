@@ -141,7 +141,7 @@ impl<T: Real> Update<T> {
             outputs,
         } = tape;
 
-        self.mix.forward_unbiased(v, mixed);
+        self.mix.forward(v, mixed);
         invariants((f, tensors, norm_epsilon), q, mixed, inputs, dot);
         if tensors > 0 {
             tensor_norms((f, tensors, norm_epsilon), t, inputs);

@@ -47,7 +47,9 @@ pub fn system(sizes: &[usize], seed: u64) -> Arc<System> {
     let mut generator = SplitMix(seed);
     let molecule = |(number, atoms): (usize, &usize)| {
         let kinds = 2 + number % 4;
-        let elements: Vec<_> = (0..*atoms).map(|a| ELEMENTS[(a * a + number) % kinds * 2]).collect();
+        let elements: Vec<_> = (0..*atoms)
+            .map(|a| ELEMENTS[(a * a + number) % kinds * 2])
+            .collect();
         Molecule {
             name: format!("cluster{number}"),
             numbers: elements.iter().map(|element| element.number).collect(),
@@ -57,18 +59,30 @@ pub fn system(sizes: &[usize], seed: u64) -> Arc<System> {
         }
     };
     let molecules = sizes.iter().enumerate().map(molecule).collect();
-    Arc::new(System { molecules, seed: 77, temperature_limit_k: 1e6 })
+    Arc::new(System {
+        molecules,
+        seed: 77,
+        temperature_limit_k: 1e6,
+    })
 }
 
 /// What all tests run at.
-pub const PARAMETERS: Parameters =
-    Parameters { timestep_fs: 0.5, temperature_k: 300.0, friction_per_fs: 0.01 };
+pub const PARAMETERS: Parameters = Parameters {
+    timestep_fs: 0.5,
+    temperature_k: 300.0,
+    friction_per_fs: 0.01,
+};
 
 /// One copy of each molecule, `copy`, at its start with thermal velocities.
 pub fn replicas(system: &System, copy: u32) -> Vec<Replica> {
     let replica = |(number, molecule): (usize, &Molecule)| {
         let mut replica = Replica {
-            id: ReplicaId { molecule: number as u32, name_hash: 1000 + number as u32, temperature: 2, copy },
+            id: ReplicaId {
+                molecule: number as u32,
+                name_hash: 1000 + number as u32,
+                temperature: 2,
+                copy,
+            },
             step: 0,
             parameters: PARAMETERS,
             positions_ang: molecule.starts_ang[0].clone(),
@@ -105,7 +119,12 @@ impl<T: Real> ForceField for OnHost<T> {
         positions_ang: &[[f64; 3]],
         forces_ev_per_ang: &mut [[f64; 3]],
     ) -> f64 {
-        self.network.evaluate(workspace, &self.species[molecule], positions_ang, forces_ev_per_ang)
+        self.network.evaluate(
+            workspace,
+            &self.species[molecule],
+            positions_ang,
+            forces_ev_per_ang,
+        )
     }
 
     fn cutoff_ang(&self) -> f64 {
@@ -119,8 +138,21 @@ pub fn on_host<T: Real>(
     student: &Student,
     replicas: &[Replica],
 ) -> HostEngine<OnHost<T>> {
-    let index = |number: &u8| student.elements.iter().position(|e| e.number == *number).unwrap() as u8;
-    let species = system.molecules.iter().map(|m| m.numbers.iter().map(index).collect()).collect();
-    let field = OnHost { network: Network::new(student), species };
+    let index = |number: &u8| {
+        student
+            .elements
+            .iter()
+            .position(|e| e.number == *number)
+            .unwrap() as u8
+    };
+    let species = system
+        .molecules
+        .iter()
+        .map(|m| m.numbers.iter().map(index).collect())
+        .collect();
+    let field = OnHost {
+        network: Network::new(student),
+        species,
+    };
     HostEngine::new(system.clone(), field, vec![], replicas)
 }

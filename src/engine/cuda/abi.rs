@@ -5,14 +5,17 @@
 //! structures and block sizes are compared with the kernels' own when they are loaded ([`Sizes`]),
 //! every launch of the engine is run by its tests, and these run under the vendor's memory checker.
 
-#![allow(unsafe_code, reason = "launching a kernel hands addresses to code that Rust does not see")]
+#![allow(
+    unsafe_code,
+    reason = "launching a kernel hands addresses to code that Rust does not see"
+)]
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, LaunchArgs,
-    LaunchConfig, PinnedHostSlice, PushKernelArg, sys,
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError,
+    LaunchArgs, LaunchConfig, PinnedHostSlice, PushKernelArg, sys,
 };
 
 use super::images;
@@ -162,8 +165,17 @@ pub struct Sizes {
 impl Sizes {
     /// Those of a student.
     pub fn of(student: &Student) -> Self {
-        let Architecture { channels, radial, tensor_channels, .. } = student.architecture;
-        Self { channels, radial, tensor_channels }
+        let Architecture {
+            channels,
+            radial,
+            tensor_channels,
+            ..
+        } = student.architecture;
+        Self {
+            channels,
+            radial,
+            tensor_channels,
+        }
     }
 
     /// Any that there are kernels for, where there is no student.
@@ -206,7 +218,11 @@ impl Sizes {
             THREADS,
             INTEGRATE_THREADS,
         ];
-        sizes.map(|size| size as i32).into_iter().chain(threads.map(|size| size as i32)).collect()
+        sizes
+            .map(|size| size as i32)
+            .into_iter()
+            .chain(threads.map(|size| size as i32))
+            .collect()
     }
 }
 
@@ -285,7 +301,11 @@ pub fn driver_version() -> i32 {
     let mut version = 0;
     // SAFETY: writes one integer; allowed before initialisation.
     let result = unsafe { sys::cuDriverGetVersion(&raw mut version) };
-    if result == sys::CUresult::CUDA_SUCCESS { version } else { 0 }
+    if result == sys::CUresult::CUDA_SUCCESS {
+        version
+    } else {
+        0
+    }
 }
 
 /// A context in which one stream does all the work, so that arrays need no events to order them.

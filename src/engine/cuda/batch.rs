@@ -7,7 +7,7 @@ use cudarc::driver::{CudaSlice, DeviceRepr, PinnedHostSlice, ValidAsZeroBits};
 use rayon::prelude::*;
 
 use super::abi::{self, Pointer};
-use super::device::{Device, failed};
+use super::gpu::{Gpu, failed};
 use crate::engine::host::Bath;
 use crate::error::Result;
 use crate::replica::{Fault, Parameters, Replica, Status};
@@ -33,7 +33,6 @@ pub struct Seat {
 pub struct Batch {
     seats: Vec<Seat>,
     rows: usize,
-    pairs: usize,
     tables: Tables,
     /// Δt, c and (1 − c²) k T of each seat, and their copy on the device   (R, 3)
     parameters: Vec<[f64; 3]>,
@@ -75,19 +74,23 @@ struct Mirror<T> {
 }
 
 impl<T: DeviceRepr + ValidAsZeroBits + Default + Copy> Mirror<T> {
-    fn new(device: &Device, len: usize) -> Result<Self> {
+    fn new(gpu: &Gpu, len: usize) -> Result<Self> {
         Ok(Self {
-            host: abi::pinned(device.stream.context(), len).map_err(failed("get pinned memory"))?,
-            device: device.array(len)?,
+            host: abi::pinned(gpu.stream.context(), len).map_err(failed("get pinned memory"))?,
+            device: gpu.array(len)?,
         })
     }
 
-    fn upload(&mut self, device: &Device) -> Result<()> {
-        device.stream.memcpy_htod(&self.host, &mut self.device).map_err(failed("copy to the GPU"))
+    fn upload(&mut self, gpu: &Gpu) -> Result<()> {
+        gpu.stream
+            .memcpy_htod(&self.host, &mut self.device)
+            .map_err(failed("copy to the GPU"))
     }
 
-    fn download(&mut self, device: &Device) -> Result<()> {
-        device.stream.memcpy_dtoh(&self.device, &mut self.host).map_err(failed("copy from the GPU"))
+    fn download(&mut self, gpu: &Gpu) -> Result<()> {
+        gpu.stream
+            .memcpy_dtoh(&self.device, &mut self.host)
+            .map_err(failed("copy from the GPU"))
     }
 
     fn slice(&self) -> Result<&[T]> {
@@ -102,7 +105,7 @@ impl<T: DeviceRepr + ValidAsZeroBits + Default + Copy> Mirror<T> {
 impl Batch {
     /// Puts `replicas` on the device, in this order.
     pub fn new(
-        device: &Device,
+        gpu: &Gpu,
         system: &System,
         molecules: &[MoleculeTable],
         replicas: &[&Replica],
@@ -116,7 +119,11 @@ impl Batch {
             let molecule = replica.id.molecule;
             let atoms = system.molecules[molecule as usize].len();
             let table = &molecules[molecule as usize];
-            seats.push(Seat { first_row: rows, atoms, molecule });
+            seats.push(Seat {
+                first_row: rows,
+                atoms,
+                molecule,
+            });
             first_row.push(rows as i32);
             first_pair.push(pairs as i32);
             of_replica.extend(std::iter::repeat_n(number as i32, atoms));
@@ -130,25 +137,24 @@ impl Batch {
         let count = replicas.len();
         let mut batch = Self {
             tables: Tables {
-                first_row: device.upload(&first_row)?,
-                first_pair: device.upload(&first_pair)?,
-                replica: device.upload(&of_replica)?,
-                element: device.upload(&element)?,
-                mass_amu: device.upload(&mass_amu)?,
-                reference_ev: device.upload(&reference_ev)?,
+                first_row: gpu.upload(&first_row)?,
+                first_pair: gpu.upload(&first_pair)?,
+                replica: gpu.upload(&of_replica)?,
+                element: gpu.upload(&element)?,
+                mass_amu: gpu.upload(&mass_amu)?,
+                reference_ev: gpu.upload(&reference_ev)?,
             },
             parameters: vec![[0.0; 3]; count],
-            parameters_there: device.array(3 * count)?,
+            parameters_there: gpu.array(3 * count)?,
             parameters_are_new: true,
-            identity: Mirror::new(device, 2 * count)?,
-            numbers: Mirror::new(device, 9 * rows + 4 * count)?,
-            steps: Mirror::new(device, count)?,
-            faults: Mirror::new(device, 4 * count)?,
-            saved: device.array(9 * rows + 4 * count)?,
+            identity: Mirror::new(gpu, 2 * count)?,
+            numbers: Mirror::new(gpu, 9 * rows + 4 * count)?,
+            steps: Mirror::new(gpu, count)?,
+            faults: Mirror::new(gpu, 4 * count)?,
+            saved: gpu.array(9 * rows + 4 * count)?,
             fresher: Fresher::Host,
             seats,
             rows,
-            pairs,
         };
         for (seat, replica) in replicas.iter().enumerate() {
             batch.write(seat, replica)?;
@@ -169,11 +175,6 @@ impl Batch {
     /// The number of atoms.
     pub fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// The number of places for directed pairs.
-    pub fn pairs(&self) -> usize {
-        self.pairs
     }
 
     /// The molecule of the replica in a seat.
@@ -241,38 +242,40 @@ impl Batch {
     }
 
     /// Makes the device's copy the fresh one, before it is changed there.
-    pub fn to_device(&mut self, device: &Device) -> Result<()> {
+    pub fn to_device(&mut self, gpu: &Gpu) -> Result<()> {
         if self.parameters_are_new {
             let parameters = self.parameters.as_flattened();
             let there = &mut self.parameters_there;
-            device.stream.memcpy_htod(parameters, there).map_err(failed("copy to the GPU"))?;
+            gpu.stream
+                .memcpy_htod(parameters, there)
+                .map_err(failed("copy to the GPU"))?;
             self.parameters_are_new = false;
         }
         if self.fresher == Fresher::Host {
-            self.identity.upload(device)?;
-            self.numbers.upload(device)?;
-            self.steps.upload(device)?;
-            self.faults.upload(device)?;
+            self.identity.upload(gpu)?;
+            self.numbers.upload(gpu)?;
+            self.steps.upload(gpu)?;
+            self.faults.upload(gpu)?;
         }
         self.fresher = Fresher::Device;
         Ok(())
     }
 
     /// Brings the host's copy up to date.
-    pub fn to_host(&mut self, device: &Device) -> Result<()> {
+    pub fn to_host(&mut self, gpu: &Gpu) -> Result<()> {
         if self.fresher == Fresher::Device {
-            self.numbers.download(device)?;
-            self.steps.download(device)?;
-            self.faults.download(device)?;
-            device.synchronize()?;
+            self.numbers.download(gpu)?;
+            self.steps.download(gpu)?;
+            self.faults.download(gpu)?;
+            gpu.synchronize()?;
             self.fresher = Fresher::Neither;
         }
         Ok(())
     }
 
     /// Puts a replica of the seat's molecule into it.
-    pub fn put(&mut self, device: &Device, seat: usize, replica: &Replica) -> Result<()> {
-        self.to_host(device)?;
+    pub fn put(&mut self, gpu: &Gpu, seat: usize, replica: &Replica) -> Result<()> {
+        self.to_host(gpu)?;
         self.fresher = Fresher::Host;
         self.write(seat, replica)
     }
@@ -293,16 +296,26 @@ impl Batch {
         let (fault, value) = encode(replica.status);
         self.faults.slice_mut()?[4 * seat..4 * seat + 4].copy_from_slice(&fault);
 
-        let Seat { first_row, atoms, .. } = self.seats[seat];
+        let Seat {
+            first_row, atoms, ..
+        } = self.seats[seat];
         let (vectors, scalars) = (3 * self.rows, self.len());
         let numbers = self.numbers.slice_mut()?;
-        let arrays =
-            [&replica.positions_ang, &replica.velocities_ang_per_fs, &replica.forces_ev_per_ang];
+        let arrays = [
+            &replica.positions_ang,
+            &replica.velocities_ang_per_fs,
+            &replica.forces_ev_per_ang,
+        ];
         for (n, array) in arrays.into_iter().enumerate() {
             let start = n * vectors + 3 * first_row;
             numbers[start..start + 3 * atoms].copy_from_slice(array.as_flattened());
         }
-        let energies = [replica.energy_ev, replica.kinetic_ev, replica.bath_heat_ev, value];
+        let energies = [
+            replica.energy_ev,
+            replica.kinetic_ev,
+            replica.bath_heat_ev,
+            value,
+        ];
         for (n, energy) in energies.into_iter().enumerate() {
             numbers[3 * vectors + n * scalars + seat] = energy;
         }
@@ -317,26 +330,33 @@ impl Batch {
         let (vectors, scalars) = (3 * self.rows, self.len());
         let mut by_slot: Vec<Option<&mut Replica>> = replicas.iter_mut().map(Some).collect();
         let seated: Vec<_> = slots.iter().map(|slot| by_slot[*slot].take()).collect();
-        seated.into_par_iter().enumerate().for_each(|(seat, replica)| {
-            let Some(replica) = replica else { return };
-            let Seat { first_row, atoms, .. } = self.seats[seat];
-            let arrays = [
-                &mut replica.positions_ang,
-                &mut replica.velocities_ang_per_fs,
-                &mut replica.forces_ev_per_ang,
-            ];
-            for (n, array) in arrays.into_iter().enumerate() {
-                let start = n * vectors + 3 * first_row;
-                array.resize(atoms, [0.0; 3]);
-                array.as_flattened_mut().copy_from_slice(&numbers[start..start + 3 * atoms]);
-            }
-            let scalar = |n: usize| numbers[3 * vectors + n * scalars + seat];
-            replica.energy_ev = scalar(0);
-            replica.kinetic_ev = scalar(1);
-            replica.bath_heat_ev = scalar(2);
-            replica.step = steps[seat];
-            replica.status = decode(&faults[4 * seat..4 * seat + 3], scalar(3));
-        });
+        seated
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(seat, replica)| {
+                let Some(replica) = replica else { return };
+                let Seat {
+                    first_row, atoms, ..
+                } = self.seats[seat];
+                let arrays = [
+                    &mut replica.positions_ang,
+                    &mut replica.velocities_ang_per_fs,
+                    &mut replica.forces_ev_per_ang,
+                ];
+                for (n, array) in arrays.into_iter().enumerate() {
+                    let start = n * vectors + 3 * first_row;
+                    array.resize(atoms, [0.0; 3]);
+                    array
+                        .as_flattened_mut()
+                        .copy_from_slice(&numbers[start..start + 3 * atoms]);
+                }
+                let scalar = |n: usize| numbers[3 * vectors + n * scalars + seat];
+                replica.energy_ev = scalar(0);
+                replica.kinetic_ev = scalar(1);
+                replica.bath_heat_ev = scalar(2);
+                replica.step = steps[seat];
+                replica.status = decode(&faults[4 * seat..4 * seat + 3], scalar(3));
+            });
         Ok(())
     }
 }
@@ -347,7 +367,9 @@ fn encode(status: Status) -> ([i32; 4], f64) {
         Status::Running => ([0; 4], 0.0),
         Status::Failed(Fault::NotFinite) => ([1, 0, 0, 0], 0.0),
         Status::Failed(Fault::TooHot(temperature_k)) => ([2, 0, 0, 0], temperature_k),
-        Status::Failed(Fault::TooClose(i, j, distance_ang)) => ([3, i as i32, j as i32, 0], distance_ang),
+        Status::Failed(Fault::TooClose(i, j, distance_ang)) => {
+            ([3, i as i32, j as i32, 0], distance_ang)
+        }
         Status::Failed(Fault::BrokeApart(i, j)) => ([4, i as i32, j as i32, 0], 0.0),
     }
 }

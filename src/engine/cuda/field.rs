@@ -7,7 +7,7 @@ use cudarc::driver::CudaSlice;
 
 use super::abi::{self, Argument, Pointer, THREADS, WARP};
 use super::batch::Batch;
-use super::device::{Device, failed};
+use super::gpu::{Gpu, failed};
 use super::layout::Extent;
 use super::weights::{Dense, Matrix, Weights};
 use crate::error::Result;
@@ -86,19 +86,21 @@ struct MessageArrays {
 }
 
 impl PairArrays {
-    fn new(device: &Device, Extent { rows, pairs }: Extent, radial: usize) -> Result<Self> {
-        let mut gradient = device.array(4 * pairs)?;
+    fn new(gpu: &Gpu, Extent { rows, pairs }: Extent, radial: usize) -> Result<Self> {
+        let mut gradient = gpu.array(4 * pairs)?;
         // Without a student nothing writes it, and the forces of pairs are zero.
-        device.stream.memset_zeros(&mut gradient).map_err(failed("clear memory"))?;
+        gpu.stream
+            .memset_zeros(&mut gradient)
+            .map_err(failed("clear memory"))?;
         Ok(Self {
-            count: device.array(rows)?,
-            list: device.array(pairs)?,
-            distance_ang: device.array(pairs)?,
-            unit: device.array(4 * pairs)?,
-            basis: device.array(pairs * radial)?,
-            slope: device.array(pairs * radial)?,
+            count: gpu.array(rows)?,
+            list: gpu.array(pairs)?,
+            distance_ang: gpu.array(pairs)?,
+            unit: gpu.array(4 * pairs)?,
+            basis: gpu.array(pairs * radial)?,
+            slope: gpu.array(pairs * radial)?,
             gradient,
-            reached: device.array(rows)?,
+            reached: gpu.array(rows)?,
         })
     }
 
@@ -116,9 +118,15 @@ impl PairArrays {
 }
 
 impl NetworkArrays {
-    fn new(device: &Device, architecture: &Architecture, elements: usize, rows: usize) -> Result<Self> {
-        let Architecture { channels: f, layers, radial: k, tensor_channels: t, .. } = *architecture;
-        let array = |width: usize| device.array::<f32>(rows * width);
+    fn new(gpu: &Gpu, architecture: &Architecture, elements: usize, rows: usize) -> Result<Self> {
+        let Architecture {
+            channels: f,
+            layers,
+            radial: k,
+            tensor_channels: t,
+            ..
+        } = *architecture;
+        let array = |width: usize| gpu.array::<f32>(rows * width);
         let update = |layer: usize| -> Result<UpdateArrays> {
             let inputs = if layer == 1 { 2 * f + t } else { 2 * f };
             let outputs = architecture.update_width(layer);
@@ -132,10 +140,13 @@ impl NetworkArrays {
             })
         };
         let message = |_| -> Result<MessageArrays> {
-            Ok(MessageArrays { before: array(f)?, phi: array(3 * f)? })
+            Ok(MessageArrays {
+                before: array(f)?,
+                phi: array(3 * f)?,
+            })
         };
         Ok(Self {
-            energy_ev: device.array(rows)?,
+            energy_ev: gpu.array(rows)?,
             densities: [
                 array(elements * k)?,
                 array(3 * elements * k)?,
@@ -159,25 +170,32 @@ impl NetworkArrays {
 impl Field {
     /// Room for batches of up to this extent.
     pub fn new(
-        device: &Device,
+        gpu: &Gpu,
         student: Option<(&Architecture, Weights)>,
         wells_ev_per_ang2: &[f64],
         room: Extent,
     ) -> Result<Self> {
-        let radial = student.as_ref().map_or(0, |(architecture, _)| architecture.radial);
+        let radial = student
+            .as_ref()
+            .map_or(0, |(architecture, _)| architecture.radial);
         let network = match &student {
-            Some((architecture, weights)) => {
-                Some(NetworkArrays::new(device, architecture, weights.elements, room.rows)?)
-            }
+            Some((architecture, weights)) => Some(NetworkArrays::new(
+                gpu,
+                architecture,
+                weights.elements,
+                room.rows,
+            )?),
             None => None,
         };
-        let cutoff_ang = student.as_ref().map_or(f64::INFINITY, |(_, weights)| weights.cutoff_ang);
+        let cutoff_ang = student
+            .as_ref()
+            .map_or(f64::INFINITY, |(_, weights)| weights.cutoff_ang);
         Ok(Self {
             weights: student.map(|(_, weights)| weights),
-            wells: device.upload(wells_ev_per_ang2)?,
+            wells: gpu.upload(wells_ev_per_ang2)?,
             wells_count: wells_ev_per_ang2.len(),
             cutoff_ang,
-            pairs: PairArrays::new(device, room, radial)?,
+            pairs: PairArrays::new(gpu, room, radial)?,
             network,
         })
     }
@@ -189,8 +207,16 @@ impl Field {
         Extent { rows, pairs }: Extent,
     ) -> usize {
         let of_pairs = |radial: usize| pairs * (4 + 8 + 16 + 16 + 8 * radial) + 8 * rows;
-        let Some(architecture) = architecture else { return of_pairs(0) };
-        let Architecture { channels: f, layers, radial: k, tensor_channels: t, .. } = *architecture;
+        let Some(architecture) = architecture else {
+            return of_pairs(0);
+        };
+        let Architecture {
+            channels: f,
+            layers,
+            radial: k,
+            tensor_channels: t,
+            ..
+        } = *architecture;
         let first = 9 * elements * k + f + 5 * t + t;
         let layer = 3 * f + (6 * f + 2 * f + f + 3 * f) + (f + 3 * f);
         let rest = f + f + 3 * f + f + 6 * f;
@@ -198,51 +224,75 @@ impl Field {
     }
 
     /// Energy and forces of every running replica, after a look at whether they may be asked for.
-    pub fn evaluate(&self, device: &Device, batch: &Batch) -> Result<()> {
-        let launches = Launches { device, batch: batch.layout(), rows: batch.rows() };
+    pub fn evaluate(&self, gpu: &Gpu, batch: &Batch) -> Result<()> {
+        let launches = Launches {
+            gpu,
+            batch: batch.layout(),
+            rows: batch.rows(),
+        };
         let (state, progress) = (batch.state(), batch.progress());
         let pairs = self.pairs.structure();
-        let kernels = &device.kernels;
+        let kernels = &gpu.kernels;
         let replicas = batch.len();
         let reached = Pointer::to(&self.pairs.reached);
 
-        launches.by_warp("geometry", &kernels.find_neighbours, launches.rows, &[
-            &launches.batch, &self.cutoff_ang, &state, &progress, &pairs,
-        ])?;
-        launches.by_warp("domain", &kernels.inspect, replicas, &[
-            &launches.batch, &state, &pairs, &reached, &progress,
-        ])?;
+        launches.by_warp(
+            "geometry",
+            &kernels.find_neighbours,
+            launches.rows,
+            &[&launches.batch, &self.cutoff_ang, &state, &progress, &pairs],
+        )?;
+        launches.by_warp(
+            "domain",
+            &kernels.inspect,
+            replicas,
+            &[&launches.batch, &state, &pairs, &reached, &progress],
+        )?;
         let mut energy_of_row_ev = Pointer::NONE;
         if let (Some(weights), Some(arrays)) = (&self.weights, &self.network) {
             energy_of_row_ev = Pointer::to(&arrays.energy_ev);
-            let evaluation = Evaluation { launches: &launches, weights, arrays, pairs };
+            let evaluation = Evaluation {
+                launches: &launches,
+                weights,
+                arrays,
+                pairs,
+            };
             evaluation.forward()?;
             evaluation.backward()?;
         }
         let blocks = (launches.rows.div_ceil(THREADS as usize), 1);
-        device.launch("forces", &kernels.forces, blocks, THREADS, &[
-            &launches.batch, &pairs, &progress, &state,
-        ])?;
-        launches.by_warp("energies", &kernels.energies, replicas, &[
-            &launches.batch,
-            &batch.reference_ev(),
-            &Pointer::to(&self.wells),
-            &(self.wells_count as i32),
-            &energy_of_row_ev,
-            &state,
-            &progress,
-        ])
+        gpu.launch(
+            "forces",
+            &kernels.forces,
+            blocks,
+            THREADS,
+            &[&launches.batch, &pairs, &progress, &state],
+        )?;
+        launches.by_warp(
+            "energies",
+            &kernels.energies,
+            replicas,
+            &[
+                &launches.batch,
+                &batch.reference_ev(),
+                &Pointer::to(&self.wells),
+                &(self.wells_count as i32),
+                &energy_of_row_ev,
+                &state,
+                &progress,
+            ],
+        )
     }
 }
 
 /// The shapes of launches over one batch.
 struct Launches<'a> {
-    device: &'a Device,
+    gpu: &'a Gpu,
     batch: abi::Batch,
     rows: usize,
 }
 
-type Kernel = super::device::Kernel;
+type Kernel = super::gpu::Kernel;
 type Arguments<'a> = &'a [&'a dyn Argument];
 
 /// Nothing follows a product.
@@ -259,13 +309,32 @@ const PLAIN: abi::Epilogue = abi::Epilogue {
 
 impl Launches<'_> {
     /// One warp for each of `count` rows or replicas.
-    fn by_warp(&self, stage: &'static str, kernel: &Kernel, count: usize, arguments: Arguments<'_>) -> Result<()> {
-        self.device.launch(stage, kernel, (count.div_ceil(ROWS_PER_BLOCK), 1), THREADS, arguments)
+    fn by_warp(
+        &self,
+        stage: &'static str,
+        kernel: &Kernel,
+        count: usize,
+        arguments: Arguments<'_>,
+    ) -> Result<()> {
+        self.gpu.launch(
+            stage,
+            kernel,
+            (count.div_ceil(ROWS_PER_BLOCK), 1),
+            THREADS,
+            arguments,
+        )
     }
 
     /// One block for each row.
-    fn by_block(&self, stage: &'static str, kernel: &Kernel, threads: u32, arguments: Arguments<'_>) -> Result<()> {
-        self.device.launch(stage, kernel, (self.rows, 1), threads, arguments)
+    fn by_block(
+        &self,
+        stage: &'static str,
+        kernel: &Kernel,
+        threads: u32,
+        arguments: Arguments<'_>,
+    ) -> Result<()> {
+        self.gpu
+            .launch(stage, kernel, (self.rows, 1), threads, arguments)
     }
 
     /// y = x W with `rows_per_atom` rows for each atom, and what the epilogue says.
@@ -277,26 +346,38 @@ impl Launches<'_> {
         x: &CudaSlice<f32>,
         y: &CudaSlice<f32>,
     ) -> Result<()> {
-        let kernels = &self.device.kernels;
+        let kernels = &self.gpu.kernels;
         let rows = self.rows * epilogue.rows_per_atom as usize;
-        let blocks = |tile_rows: usize| (rows.div_ceil(tile_rows), columns.div_ceil(abi::TILE_COLUMNS));
+        let blocks = |tile_rows: usize| {
+            (
+                rows.div_ceil(tile_rows),
+                columns.div_ceil(abi::TILE_COLUMNS),
+            )
+        };
         // High tiles only when they still give every multiprocessor several blocks.
-        let enough = |tile_rows| blocks(tile_rows).0 * blocks(tile_rows).1 >= 4 * self.device.multiprocessors;
+        let enough =
+            |tile_rows| blocks(tile_rows).0 * blocks(tile_rows).1 >= 4 * self.gpu.multiprocessors;
         let (kernel, tile_rows) = match () {
             () if enough(128) => (&kernels.product_128_rows, 128),
             () if enough(64) => (&kernels.product_64_rows, 64),
             () => (&kernels.product_32_rows, 32),
         };
         epilogue.element = self.batch.element;
-        self.device.launch(stage, kernel, blocks(tile_rows), THREADS, &[
-            &(rows as i32),
-            &(inner as i32),
-            &(columns as i32),
-            &Pointer::to(weight),
-            &epilogue,
-            &Pointer::to(x),
-            &Pointer::to(y),
-        ])
+        self.gpu.launch(
+            stage,
+            kernel,
+            blocks(tile_rows),
+            THREADS,
+            &[
+                &(rows as i32),
+                &(inner as i32),
+                &(columns as i32),
+                &Pointer::to(weight),
+                &epilogue,
+                &Pointer::to(x),
+                &Pointer::to(y),
+            ],
+        )
     }
 
     /// y = x W.
@@ -308,7 +389,13 @@ impl Launches<'_> {
         x: &CudaSlice<f32>,
         y: &CudaSlice<f32>,
     ) -> Result<()> {
-        self.product(stage, (&matrix.weight, matrix.inputs, matrix.outputs), epilogue, x, y)
+        self.product(
+            stage,
+            (&matrix.weight, matrix.inputs, matrix.outputs),
+            epilogue,
+            x,
+            y,
+        )
     }
 
     /// dx = dy Wᵀ.
@@ -320,7 +407,13 @@ impl Launches<'_> {
         dy: &CudaSlice<f32>,
         dx: &CudaSlice<f32>,
     ) -> Result<()> {
-        self.product(stage, (&matrix.transposed, matrix.outputs, matrix.inputs), epilogue, dy, dx)
+        self.product(
+            stage,
+            (&matrix.transposed, matrix.outputs, matrix.inputs),
+            epilogue,
+            dy,
+            dx,
+        )
     }
 
     /// silu(x W + b), keeping what silu is taken of.
@@ -333,13 +426,26 @@ impl Launches<'_> {
         y: &CudaSlice<f32>,
     ) -> Result<()> {
         let before_silu = Pointer::to(before);
-        let epilogue = abi::Epilogue { bias: Pointer::to(&dense.bias), before_silu, ..PLAIN };
+        let epilogue = abi::Epilogue {
+            bias: Pointer::to(&dense.bias),
+            before_silu,
+            ..PLAIN
+        };
         self.forward(stage, &dense.matrix, epilogue, x, y)
     }
 
     /// x W + b.
-    fn dense(&self, stage: &'static str, dense: &Dense, x: &CudaSlice<f32>, y: &CudaSlice<f32>) -> Result<()> {
-        let epilogue = abi::Epilogue { bias: Pointer::to(&dense.bias), ..PLAIN };
+    fn dense(
+        &self,
+        stage: &'static str,
+        dense: &Dense,
+        x: &CudaSlice<f32>,
+        y: &CudaSlice<f32>,
+    ) -> Result<()> {
+        let epilogue = abi::Epilogue {
+            bias: Pointer::to(&dense.bias),
+            ..PLAIN
+        };
         self.forward(stage, &dense.matrix, epilogue, x, y)
     }
 
@@ -352,7 +458,10 @@ impl Launches<'_> {
         before: &CudaSlice<f32>,
     ) -> Result<()> {
         // Forward: out = silu(before) W + b
-        let epilogue = abi::Epilogue { slope: Pointer::to(before), ..PLAIN };
+        let epilogue = abi::Epilogue {
+            slope: Pointer::to(before),
+            ..PLAIN
+        };
         self.backward(stage, &out.matrix, epilogue, d_out, before)
     }
 }
@@ -395,131 +504,255 @@ impl Evaluation<'_> {
 
     /// B, B' and the repulsion of every pair.
     fn pair_functions(&self) -> Result<()> {
-        let Self { launches, weights, arrays, pairs } = self;
-        let kernels = &launches.device.kernels;
-        launches.by_warp("radial", &kernels.radial, launches.rows, &[
-            &launches.batch, &weights.cutoff_ang, pairs,
-        ])?;
-        launches.by_warp("repulsion", &kernels.repulsion, launches.rows, &[
-            &launches.batch,
-            &(weights.elements as i32),
-            &Pointer::to(&weights.repulsion),
+        let Self {
+            launches,
+            weights,
+            arrays,
             pairs,
-            &Pointer::to(&arrays.energy_ev),
-        ])
+        } = self;
+        let kernels = &launches.gpu.kernels;
+        launches.by_warp(
+            "radial",
+            &kernels.radial,
+            launches.rows,
+            &[&launches.batch, &weights.cutoff_ang, pairs],
+        )?;
+        launches.by_warp(
+            "repulsion",
+            &kernels.repulsion,
+            launches.rows,
+            &[
+                &launches.batch,
+                &(weights.elements as i32),
+                &Pointer::to(&weights.repulsion),
+                pairs,
+                &Pointer::to(&arrays.energy_ev),
+            ],
+        )
     }
 
     /// q = embedding + g0 ⊙ A0 W0, v = g1 ⊙ A1 W1, t = g2 ⊙ A2 W2
     fn density(&self) -> Result<()> {
-        let Self { launches, weights, arrays, pairs } = self;
-        let [a0, a1, a2] = &arrays.densities;
-        let device = launches.device;
-        launches.by_block("density", &device.kernels.density, device.sizes.density_threads(), &[
-            &launches.batch,
-            &(weights.elements as i32),
+        let Self {
+            launches,
+            weights,
+            arrays,
             pairs,
-            &Pointer::to(a0),
-            &Pointer::to(a1),
-            &Pointer::to(a2),
-        ])?;
+        } = self;
+        let [a0, a1, a2] = &arrays.densities;
+        let gpu = launches.gpu;
+        launches.by_block(
+            "density",
+            &gpu.kernels.density,
+            gpu.sizes.density_threads(),
+            &[
+                &launches.batch,
+                &(weights.elements as i32),
+                pairs,
+                &Pointer::to(a0),
+                &Pointer::to(a1),
+                &Pointer::to(a2),
+            ],
+        )?;
         let density = &weights.density;
         let scalar = abi::Epilogue {
             gate: Pointer::to(&density.scalar.gate),
             base: Pointer::to(&density.embedding),
             ..PLAIN
         };
-        launches.forward("density.scalar", &density.scalar.matrix, scalar, a0, &arrays.q)?;
+        launches.forward(
+            "density.scalar",
+            &density.scalar.matrix,
+            scalar,
+            a0,
+            &arrays.q,
+        )?;
         let gate = Pointer::to(&density.vector.gate);
-        let vector = abi::Epilogue { gate, rows_per_atom: 3, ..PLAIN };
-        launches.forward("density.vector", &density.vector.matrix, vector, a1, &arrays.v[0])?;
-        let Some(tensor) = &density.tensor else { return Ok(()) };
-        let epilogue = abi::Epilogue { gate: Pointer::to(&tensor.gate), rows_per_atom: 5, ..PLAIN };
+        let vector = abi::Epilogue {
+            gate,
+            rows_per_atom: 3,
+            ..PLAIN
+        };
+        launches.forward(
+            "density.vector",
+            &density.vector.matrix,
+            vector,
+            a1,
+            &arrays.v[0],
+        )?;
+        let Some(tensor) = &density.tensor else {
+            return Ok(());
+        };
+        let epilogue = abi::Epilogue {
+            gate: Pointer::to(&tensor.gate),
+            rows_per_atom: 5,
+            ..PLAIN
+        };
         launches.forward("density.tensor", &tensor.matrix, epilogue, a2, &arrays.t)
     }
 
     fn density_backward(&self, turn: usize) -> Result<()> {
-        let Self { launches, weights, arrays, pairs } = self;
+        let Self {
+            launches,
+            weights,
+            arrays,
+            pairs,
+        } = self;
         let [a0, a1, a2] = &arrays.densities;
         let density = &weights.density;
         // The gates are already in dq, dv and dt.
-        launches.backward("density.scalar⁻", &density.scalar.matrix, PLAIN, &arrays.dq, a0)?;
-        let rows = |rows_per_atom| abi::Epilogue { rows_per_atom, ..PLAIN };
-        launches.backward("density.vector⁻", &density.vector.matrix, rows(3), &arrays.dv[turn], a1)?;
+        launches.backward(
+            "density.scalar⁻",
+            &density.scalar.matrix,
+            PLAIN,
+            &arrays.dq,
+            a0,
+        )?;
+        let rows = |rows_per_atom| abi::Epilogue {
+            rows_per_atom,
+            ..PLAIN
+        };
+        launches.backward(
+            "density.vector⁻",
+            &density.vector.matrix,
+            rows(3),
+            &arrays.dv[turn],
+            a1,
+        )?;
         if let Some(tensor) = &density.tensor {
             launches.backward("density.tensor⁻", &tensor.matrix, rows(5), &arrays.t, a2)?;
         }
-        launches.by_block("density⁻", &launches.device.kernels.density_backward, THREADS, &[
-            &launches.batch,
-            &(weights.elements as i32),
-            &Pointer::to(a0),
-            &Pointer::to(a1),
-            &Pointer::to(a2),
-            pairs,
-        ])
+        launches.by_block(
+            "density⁻",
+            &launches.gpu.kernels.density_backward,
+            THREADS,
+            &[
+                &launches.batch,
+                &(weights.elements as i32),
+                &Pointer::to(a0),
+                &Pointer::to(a1),
+                &Pointer::to(a2),
+                pairs,
+            ],
+        )
     }
 
     fn update(&self, layer: usize) -> Result<()> {
-        let Self { launches, weights, arrays, .. } = self;
+        let Self {
+            launches,
+            weights,
+            arrays,
+            ..
+        } = self;
         let (update, own) = (&weights.updates[layer], &arrays.updates[layer]);
-        let device = launches.device;
-        let threads = device.sizes.channels as u32;
+        let gpu = launches.gpu;
+        let threads = gpu.sizes.channels as u32;
         let v = &arrays.v[layer];
-        let vectors = abi::Epilogue { rows_per_atom: 3, ..PLAIN };
+        let vectors = abi::Epilogue {
+            rows_per_atom: 3,
+            ..PLAIN
+        };
         launches.forward("update.mix", &update.mix, vectors, v, &own.uv)?;
-        launches.by_block("update.inputs", &device.kernels.update_inputs, threads, &[
-            &(own.inputs as i32),
-            &weights.norm_epsilon,
-            &Pointer::to(&arrays.q),
-            &Pointer::to(&own.uv),
-            &Pointer::to(&arrays.t),
-            &Pointer::to(&own.x),
-        ])?;
-        launches.hidden("update.hidden", &update.hidden, &own.x, &own.before, &arrays.hidden)?;
+        launches.by_block(
+            "update.inputs",
+            &gpu.kernels.update_inputs,
+            threads,
+            &[
+                &(own.inputs as i32),
+                &weights.norm_epsilon,
+                &Pointer::to(&arrays.q),
+                &Pointer::to(&own.uv),
+                &Pointer::to(&arrays.t),
+                &Pointer::to(&own.x),
+            ],
+        )?;
+        launches.hidden(
+            "update.hidden",
+            &update.hidden,
+            &own.x,
+            &own.before,
+            &arrays.hidden,
+        )?;
         launches.dense("update.out", &update.out, &arrays.hidden, &own.acb)?;
-        launches.by_block("update.apply", &device.kernels.update_apply, threads, &[
-            &(own.outputs as i32),
-            &Pointer::to(&own.acb),
-            &Pointer::to(&own.uv),
-            &Pointer::to(&arrays.q),
-            &Pointer::to(v),
-        ])
+        launches.by_block(
+            "update.apply",
+            &gpu.kernels.update_apply,
+            threads,
+            &[
+                &(own.outputs as i32),
+                &Pointer::to(&own.acb),
+                &Pointer::to(&own.uv),
+                &Pointer::to(&arrays.q),
+                &Pointer::to(v),
+            ],
+        )
     }
 
     fn update_backward(&self, layer: usize, turn: usize) -> Result<()> {
-        let Self { launches, weights, arrays, .. } = self;
+        let Self {
+            launches,
+            weights,
+            arrays,
+            ..
+        } = self;
         let (update, own) = (&weights.updates[layer], &arrays.updates[layer]);
-        let device = launches.device;
-        let threads = device.sizes.channels as u32;
+        let gpu = launches.gpu;
+        let threads = gpu.sizes.channels as u32;
         let dv = &arrays.dv[turn];
-        launches.by_block("update.apply⁻", &device.kernels.update_apply_backward, threads, &[
-            &(own.outputs as i32),
-            &Pointer::to(&own.uv),
-            &Pointer::to(&arrays.dq),
-            &Pointer::to(dv),
-            &Pointer::to(&arrays.d_acb),
-        ])?;
+        launches.by_block(
+            "update.apply⁻",
+            &gpu.kernels.update_apply_backward,
+            threads,
+            &[
+                &(own.outputs as i32),
+                &Pointer::to(&own.uv),
+                &Pointer::to(&arrays.dq),
+                &Pointer::to(dv),
+                &Pointer::to(&arrays.d_acb),
+            ],
+        )?;
         launches.hidden_backward("update.out⁻", &update.out, &arrays.d_acb, &own.before)?;
-        launches.backward("update.hidden⁻", &update.hidden.matrix, PLAIN, &own.before, &own.x)?;
+        launches.backward(
+            "update.hidden⁻",
+            &update.hidden.matrix,
+            PLAIN,
+            &own.before,
+            &own.x,
+        )?;
 
         // The first layer's gates belong to the density; they go in where its gradients are complete.
         let density = &weights.density;
         let first = layer == 0;
-        let gate = |gate: &CudaSlice<f32>| if first { Pointer::to(gate) } else { Pointer::NONE };
-        let gate_tensor = density.tensor.as_ref().map_or(Pointer::NONE, |tensor| gate(&tensor.gate));
-        launches.by_block("update.inputs⁻", &device.kernels.update_inputs_backward, threads, &[
-            &launches.batch,
-            &(own.inputs as i32),
-            &(own.outputs as i32),
-            &weights.norm_epsilon,
-            &gate(&density.scalar.gate),
-            &gate_tensor,
-            &Pointer::to(&own.acb),
-            &Pointer::to(&own.x),
-            &Pointer::to(dv),
-            &Pointer::to(&own.uv),
-            &Pointer::to(&arrays.t),
-            &Pointer::to(&arrays.dq),
-        ])?;
+        let gate = |gate: &CudaSlice<f32>| {
+            if first {
+                Pointer::to(gate)
+            } else {
+                Pointer::NONE
+            }
+        };
+        let gate_tensor = density
+            .tensor
+            .as_ref()
+            .map_or(Pointer::NONE, |tensor| gate(&tensor.gate));
+        launches.by_block(
+            "update.inputs⁻",
+            &gpu.kernels.update_inputs_backward,
+            threads,
+            &[
+                &launches.batch,
+                &(own.inputs as i32),
+                &(own.outputs as i32),
+                &weights.norm_epsilon,
+                &gate(&density.scalar.gate),
+                &gate_tensor,
+                &Pointer::to(&own.acb),
+                &Pointer::to(&own.x),
+                &Pointer::to(dv),
+                &Pointer::to(&own.uv),
+                &Pointer::to(&arrays.t),
+                &Pointer::to(&arrays.dq),
+            ],
+        )?;
 
         // The last update leaves v as it is, and nothing reads it afterwards.
         let last = layer + 1 == weights.updates.len();
@@ -534,62 +767,124 @@ impl Evaluation<'_> {
 
     /// The message into layer `layer` (from 0), which reads v of the layer before.
     fn message(&self, layer: usize) -> Result<()> {
-        let Self { launches, weights, arrays, pairs } = self;
-        let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
-        let device = launches.device;
-        launches.hidden("message.hidden", &message.hidden, &arrays.q, &own.before, &arrays.hidden)?;
-        launches.dense("message.out", &message.out, &arrays.hidden, &own.phi)?;
-        launches.by_block("message", &device.kernels.message, device.sizes.channels as u32, &[
-            &launches.batch,
-            &Pointer::to(&message.filter),
-            &Pointer::to(&message.gate_scalar),
-            &Pointer::to(&message.gate_vector),
+        let Self {
+            launches,
+            weights,
+            arrays,
             pairs,
-            &Pointer::to(&own.phi),
-            &Pointer::to(&arrays.v[layer - 1]),
-            &Pointer::to(&arrays.q),
-            &Pointer::to(&arrays.v[layer]),
-        ])
+        } = self;
+        let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
+        let gpu = launches.gpu;
+        launches.hidden(
+            "message.hidden",
+            &message.hidden,
+            &arrays.q,
+            &own.before,
+            &arrays.hidden,
+        )?;
+        launches.dense("message.out", &message.out, &arrays.hidden, &own.phi)?;
+        launches.by_block(
+            "message",
+            &gpu.kernels.message,
+            gpu.sizes.channels as u32,
+            &[
+                &launches.batch,
+                &Pointer::to(&message.filter),
+                &Pointer::to(&message.gate_scalar),
+                &Pointer::to(&message.gate_vector),
+                pairs,
+                &Pointer::to(&own.phi),
+                &Pointer::to(&arrays.v[layer - 1]),
+                &Pointer::to(&arrays.q),
+                &Pointer::to(&arrays.v[layer]),
+            ],
+        )
     }
 
     fn message_backward(&self, layer: usize, turn: usize) -> Result<()> {
-        let Self { launches, weights, arrays, pairs } = self;
-        let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
-        let device = launches.device;
-        launches.by_block("message⁻", &device.kernels.message_backward, device.sizes.channels as u32, &[
-            &launches.batch,
-            &Pointer::to(&message.filter),
-            &Pointer::to(&message.gate_scalar),
-            &Pointer::to(&message.gate_vector),
-            &Pointer::to(&arrays.v[layer - 1]),
-            &Pointer::to(&arrays.dq),
-            &Pointer::to(&arrays.dv[turn]),
-            &Pointer::to(&own.phi),
+        let Self {
+            launches,
+            weights,
+            arrays,
             pairs,
-            &Pointer::to(&arrays.dv[1 - turn]),
-        ])?;
+        } = self;
+        let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
+        let gpu = launches.gpu;
+        launches.by_block(
+            "message⁻",
+            &gpu.kernels.message_backward,
+            gpu.sizes.channels as u32,
+            &[
+                &launches.batch,
+                &Pointer::to(&message.filter),
+                &Pointer::to(&message.gate_scalar),
+                &Pointer::to(&message.gate_vector),
+                &Pointer::to(&arrays.v[layer - 1]),
+                &Pointer::to(&arrays.dq),
+                &Pointer::to(&arrays.dv[turn]),
+                &Pointer::to(&own.phi),
+                pairs,
+                &Pointer::to(&arrays.dv[1 - turn]),
+            ],
+        )?;
         launches.hidden_backward("message.out⁻", &message.out, &own.phi, &own.before)?;
-        let add = abi::Epilogue { accumulate: 1, ..PLAIN };
-        launches.backward("message.hidden⁻", &message.hidden.matrix, add, &own.before, &arrays.dq)
+        let add = abi::Epilogue {
+            accumulate: 1,
+            ..PLAIN
+        };
+        launches.backward(
+            "message.hidden⁻",
+            &message.hidden.matrix,
+            add,
+            &own.before,
+            &arrays.dq,
+        )
     }
 
     fn readout(&self) -> Result<()> {
-        let Self { launches, weights, arrays, .. } = self;
+        let Self {
+            launches,
+            weights,
+            arrays,
+            ..
+        } = self;
         let hidden = &weights.readout_hidden;
-        launches.hidden("readout.hidden", hidden, &arrays.q, &arrays.readout_before, &arrays.readout)?;
-        launches.by_warp("readout", &launches.device.kernels.readout, launches.rows, &[
-            &(launches.rows as i32),
-            &Pointer::to(&weights.readout_weight),
-            &Pointer::to(&weights.readout_bias),
-            &Pointer::to(&arrays.readout),
-            &Pointer::to(&arrays.readout_before),
-            &Pointer::to(&arrays.energy_ev),
-        ])
+        launches.hidden(
+            "readout.hidden",
+            hidden,
+            &arrays.q,
+            &arrays.readout_before,
+            &arrays.readout,
+        )?;
+        launches.by_warp(
+            "readout",
+            &launches.gpu.kernels.readout,
+            launches.rows,
+            &[
+                &(launches.rows as i32),
+                &Pointer::to(&weights.readout_weight),
+                &Pointer::to(&weights.readout_bias),
+                &Pointer::to(&arrays.readout),
+                &Pointer::to(&arrays.readout_before),
+                &Pointer::to(&arrays.energy_ev),
+            ],
+        )
     }
 
     fn readout_backward(&self) -> Result<()> {
-        let Self { launches, weights, arrays, .. } = self;
+        let Self {
+            launches,
+            weights,
+            arrays,
+            ..
+        } = self;
         let hidden = &weights.readout_hidden.matrix;
-        launches.backward("readout.hidden⁻", hidden, PLAIN, &arrays.readout_before, &arrays.dq)
+        launches.backward(
+            "readout.hidden⁻",
+            hidden,
+            PLAIN,
+            &arrays.readout_before,
+            &arrays.dq,
+        )
     }
 }

@@ -13,7 +13,13 @@ struct Image {
 
 macro_rules! compiled {
     ($name:literal, $rest:literal) => {
-        include_bytes!(concat!("../../../kernels/compiled/", $name, ".", $rest, ".z"))
+        include_bytes!(concat!(
+            "../../../kernels/compiled/",
+            $name,
+            ".",
+            $rest,
+            ".z"
+        ))
     };
 }
 
@@ -71,7 +77,8 @@ mod tests {
     fn every_gpu_from_8_0_on_gets_code_that_it_can_run() {
         for sizes in IMAGES.iter().map(|image| image.sizes) {
             assert!(cubin(sizes, (7, 5)).is_none());
-            let codes = [(8, 0), (8, 6), (8, 9), (9, 0)].map(|capability| cubin(sizes, capability).unwrap());
+            let codes = [(8, 0), (8, 6), (8, 9), (9, 0)]
+                .map(|capability| cubin(sizes, capability).unwrap());
             for (n, code) in codes.iter().enumerate() {
                 assert!(code.starts_with(b"\x7fELF"));
                 assert!(codes[..n].iter().all(|other| other != code));

@@ -12,11 +12,24 @@ pub fn molecule_tables(
     student: Option<&Student>,
 ) -> Result<(Vec<MoleculeTable>, Vec<usize>)> {
     let Some(student) = student else {
-        let blank = |atoms| MoleculeTable { elements: vec![0; atoms], reference_ev: 0.0 };
-        return Ok((system.molecules.iter().map(|molecule| blank(molecule.len())).collect(), vec![]));
+        let blank = |atoms| MoleculeTable {
+            elements: vec![0; atoms],
+            reference_ev: 0.0,
+        };
+        return Ok((
+            system
+                .molecules
+                .iter()
+                .map(|molecule| blank(molecule.len()))
+                .collect(),
+            vec![],
+        ));
     };
     let index = |number: &u8| {
-        let found = student.elements.iter().position(|element| element.number == *number);
+        let found = student
+            .elements
+            .iter()
+            .position(|element| element.number == *number);
         found.ok_or_else(|| Error::input(format!("the student does not know element {number}")))
     };
     let species = system
@@ -28,8 +41,14 @@ pub fn molecule_tables(
     elements.sort_unstable();
     elements.dedup();
     let table = |species: &Vec<usize>| MoleculeTable {
-        elements: species.iter().map(|z| elements.partition_point(|known| known < z) as i32).collect(),
-        reference_ev: species.iter().map(|z| student.reference_energies_ev[*z]).sum(),
+        elements: species
+            .iter()
+            .map(|z| elements.partition_point(|known| known < z) as i32)
+            .collect(),
+        reference_ev: species
+            .iter()
+            .map(|z| student.reference_energies_ev[*z])
+            .sum(),
     };
     Ok((species.iter().map(table).collect(), elements))
 }
@@ -45,12 +64,18 @@ pub struct Extent {
 
 impl Extent {
     fn with(self, atoms: usize) -> Self {
-        Self { rows: self.rows + atoms, pairs: self.pairs + atoms * atoms }
+        Self {
+            rows: self.rows + atoms,
+            pairs: self.pairs + atoms * atoms,
+        }
     }
 
     /// Whatever is larger, each for itself.
     pub fn max(self, other: Self) -> Self {
-        Self { rows: self.rows.max(other.rows), pairs: self.pairs.max(other.pairs) }
+        Self {
+            rows: self.rows.max(other.rows),
+            pairs: self.pairs.max(other.pairs),
+        }
     }
 
     /// Of these slots' replicas together.
@@ -91,9 +116,18 @@ mod tests {
 
     fn replica(atoms: usize) -> Replica {
         Replica {
-            id: ReplicaId { molecule: atoms as u32, name_hash: 0, temperature: 0, copy: 0 },
+            id: ReplicaId {
+                molecule: atoms as u32,
+                name_hash: 0,
+                temperature: 0,
+                copy: 0,
+            },
             step: 0,
-            parameters: Parameters { timestep_fs: 1.0, temperature_k: 0.0, friction_per_fs: 0.0 },
+            parameters: Parameters {
+                timestep_fs: 1.0,
+                temperature_k: 0.0,
+                friction_per_fs: 0.0,
+            },
             positions_ang: vec![[0.0; 3]; atoms],
             velocities_ang_per_fs: vec![],
             forces_ev_per_ang: vec![],
@@ -109,8 +143,17 @@ mod tests {
         let replicas: Vec<_> = [3, 9, 3, 5, 1, 9].map(replica).into();
         let parts = share_out(&replicas, |extent| extent.rows <= 12);
         assert_eq!(parts, [vec![1], vec![5], vec![3, 0, 2, 4]]);
-        assert_eq!(Extent::of(&parts[2], &replicas), Extent { rows: 12, pairs: 25 + 9 + 9 + 1 });
+        assert_eq!(
+            Extent::of(&parts[2], &replicas),
+            Extent {
+                rows: 12,
+                pairs: 25 + 9 + 9 + 1
+            }
+        );
         // One that is too large alone is still seated, and found out by whoever has the memory.
-        assert_eq!(share_out(&replicas[1..2], |extent| extent.rows <= 4), [vec![0]]);
+        assert_eq!(
+            share_out(&replicas[1..2], |extent| extent.rows <= 4),
+            [vec![0]]
+        );
     }
 }

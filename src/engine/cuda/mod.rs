@@ -9,8 +9,8 @@
 
 mod abi;
 mod batch;
-mod device;
 mod field;
+mod gpu;
 mod images;
 mod layout;
 mod steps;
@@ -20,12 +20,11 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaGraph, sys};
 
-pub use abi::Sizes;
-pub use device::{StageTime, count};
+pub use gpu::{Gpu, StageTime};
 
 use self::batch::{Batch, MoleculeTable};
-use self::device::{Device, failed};
 use self::field::Field;
+use self::gpu::failed;
 use self::layout::{Extent, molecule_tables, share_out};
 use self::weights::Weights;
 use super::potential::Term;
@@ -50,13 +49,15 @@ pub struct Limits {
 impl Default for Limits {
     /// What the memory allows.
     fn default() -> Self {
-        Self { rows_max: usize::MAX }
+        Self {
+            rows_max: usize::MAX,
+        }
     }
 }
 
 /// Slots on one GPU, with forces from a student and analytic terms.
 pub struct CudaEngine {
-    device: Device,
+    gpu: Gpu,
     system: Arc<System>,
     molecules: Vec<MoleculeTable>,
     field: Field,
@@ -77,39 +78,54 @@ struct Seated {
 }
 
 impl CudaEngine {
-    /// An engine on GPU `ordinal` with one slot for each of `replicas`.
+    /// An engine on a GPU that was opened for this student, with one slot for each of `replicas`.
     pub fn new(
-        ordinal: usize,
+        gpu: Gpu,
         system: Arc<System>,
         student: Option<&Student>,
         terms: &[Term],
         replicas: &[Replica],
         limits: Limits,
     ) -> Result<Self> {
-        let device = Device::open(ordinal, student.map_or_else(Sizes::any, Sizes::of))?;
         let (molecules, elements) = molecule_tables(&system, student)?;
         let architecture = student.map(|student| &student.architecture);
-        let weights = student.map(|student| Weights::upload(&device, student, &elements)).transpose()?;
+        let weights = student
+            .map(|student| Weights::upload(&gpu, student, &elements))
+            .transpose()?;
 
         // The state of all replicas stays on the device; what a batch computes with is shared.
-        let free_bytes = (device.memory_free_bytes()? as f64 * (1.0 - MEMORY_RESERVE)) as usize;
-        let rows = replicas.iter().map(|replica| replica.positions_ang.len()).sum();
+        let free_bytes = (gpu.memory_free_bytes()? as f64 * (1.0 - MEMORY_RESERVE)) as usize;
+        let rows = replicas
+            .iter()
+            .map(|replica| replica.positions_ang.len())
+            .sum();
         let state_bytes = Batch::device_bytes(rows, replicas.len());
-        let bytes = |extent| Field::device_bytes(architecture, elements.len(), extent) + state_bytes;
+        let bytes =
+            |extent| Field::device_bytes(architecture, elements.len(), extent) + state_bytes;
         let fits = |extent: Extent| extent.pairs <= PAIRS_MAX && bytes(extent) <= free_bytes;
-        let parts = share_out(replicas, |extent| fits(extent) && extent.rows <= limits.rows_max);
+        let parts = share_out(replicas, |extent| {
+            fits(extent) && extent.rows <= limits.rows_max
+        });
         let extents = parts.iter().map(|part| Extent::of(part, replicas));
         let room = extents.fold(Extent::default(), Extent::max);
         if !fits(room) {
-            let [needed, there] = [bytes(room), free_bytes].map(|bytes| bytes as f64 / f64::from(1 << 30));
-            let what = format!("the GPU's memory is too small: {needed:.1} GiB needed, {there:.1} GiB free");
-            return Err(Error::run(what).hint("run fewer replicas, or end other programs on the GPU"));
+            let [needed, there] =
+                [bytes(room), free_bytes].map(|bytes| bytes as f64 / f64::from(1 << 30));
+            let what = format!(
+                "the GPU's memory is too small: {needed:.1} GiB needed, {there:.1} GiB free"
+            );
+            return Err(
+                Error::run(what).hint("run fewer replicas, or end other programs on the GPU")
+            );
         }
 
-        let wells: Vec<f64> = terms.iter().map(|Term::HarmonicWell(stiffness)| *stiffness).collect();
+        let wells: Vec<f64> = terms
+            .iter()
+            .map(|Term::HarmonicWell(stiffness)| *stiffness)
+            .collect();
         let mut engine = Self {
-            field: Field::new(&device, architecture.zip(weights), &wells, room)?,
-            device,
+            field: Field::new(&gpu, architecture.zip(weights), &wells, room)?,
+            gpu,
             system,
             molecules,
             room,
@@ -121,11 +137,6 @@ impl CudaEngine {
         Ok(engine)
     }
 
-    /// The GPU's name.
-    pub fn device_name(&self) -> &str {
-        self.device.name()
-    }
-
     /// How many batches the replicas are computed in.
     pub fn batch_count(&self) -> usize {
         self.batches.len()
@@ -134,7 +145,7 @@ impl CudaEngine {
     /// Time on the device of every stage of `steps` steps, launched one by one.
     pub fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
         self.to_device()?;
-        self.device.time(|| {
+        self.gpu.time(|| {
             for seated in &self.batches {
                 for _ in 0..steps {
                     self.launch_step(&seated.batch, program)?;
@@ -144,11 +155,6 @@ impl CudaEngine {
         })
     }
 
-    /// Waits for everything that was asked for.
-    pub fn synchronize(&self) -> Result<()> {
-        self.device.synchronize()
-    }
-
     fn seat(&mut self, parts: Vec<Vec<usize>>, replicas: &[Replica]) -> Result<()> {
         self.batches.clear();
         for (number, slots) in parts.into_iter().enumerate() {
@@ -156,10 +162,17 @@ impl CudaEngine {
                 self.seats[*slot] = (number, seat);
             }
             let members: Vec<&Replica> = slots.iter().map(|slot| &replicas[*slot]).collect();
-            let batch = Batch::new(&self.device, &self.system, &self.molecules, &members)?;
-            self.batches.push(Seated { batch, slots, graph: None });
+            let batch = Batch::new(&self.gpu, &self.system, &self.molecules, &members)?;
+            self.batches.push(Seated {
+                batch,
+                slots,
+                graph: None,
+            });
         }
-        self.names = replicas.iter().map(|replica| (replica.id, replica.parameters)).collect();
+        self.names = replicas
+            .iter()
+            .map(|replica| (replica.id, replica.parameters))
+            .collect();
         Ok(())
     }
 
@@ -172,13 +185,17 @@ impl CudaEngine {
         let fits = |extent: Extent| extent.max(room) == room;
         let parts = share_out(&replicas, fits);
         if !parts.iter().all(|part| fits(Extent::of(part, &replicas))) {
-            return Err(Error::run("a replica is larger than this GPU engine was opened for"));
+            return Err(Error::run(
+                "a replica is larger than this GPU engine was opened for",
+            ));
         }
         self.seat(parts, &replicas)
     }
 
     fn to_device(&mut self) -> Result<()> {
-        self.batches.iter_mut().try_for_each(|seated| seated.batch.to_device(&self.device))
+        self.batches
+            .iter_mut()
+            .try_for_each(|seated| seated.batch.to_device(&self.gpu))
     }
 
     /// The launches of one step.
@@ -186,26 +203,34 @@ impl CudaEngine {
         let conditions = batch.conditions(&self.system);
         for (n, piece) in steps::pieces(program)?.iter().enumerate() {
             if n > 0 {
-                self.field.evaluate(&self.device, batch)?;
+                self.field.evaluate(&self.gpu, batch)?;
             }
-            let kernel = &self.device.kernels.integrate;
-            self.device.launch("integrate", kernel, (batch.len(), 1), abi::INTEGRATE_THREADS, &[
-                &batch.layout(),
-                &conditions,
-                piece,
-                &batch.state(),
-                &batch.saved(),
-                &batch.progress(),
-            ])?;
+            let kernel = &self.gpu.kernels.integrate;
+            self.gpu.launch(
+                "integrate",
+                kernel,
+                (batch.len(), 1),
+                abi::INTEGRATE_THREADS,
+                &[
+                    &batch.layout(),
+                    &conditions,
+                    piece,
+                    &batch.state(),
+                    &batch.saved(),
+                    &batch.progress(),
+                ],
+            )?;
         }
         Ok(())
     }
 
     /// One step of a batch as a graph.
     fn capture(&self, batch: &Batch, program: &[Op]) -> Result<CudaGraph> {
-        let stream = &self.device.stream;
+        let stream = &self.gpu.stream;
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        stream.begin_capture(mode).map_err(failed("begin a graph"))?;
+        stream
+            .begin_capture(mode)
+            .map_err(failed("begin a graph"))?;
         let launched = self.launch_step(batch, program);
         let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
         launched?;
@@ -218,26 +243,30 @@ impl Engine for CudaEngine {
     fn put(&mut self, slot: usize, replica: &Replica) -> Result<()> {
         let slots = self.seats.len();
         let Some(&(number, seat)) = self.seats.get(slot) else {
-            return Err(Error::run(format!("slot {slot} asked of an engine with {slots} slots")));
+            return Err(Error::run(format!(
+                "slot {slot} asked of an engine with {slots} slots"
+            )));
         };
         let batch = &mut self.batches[number].batch;
         if batch.molecule(seat) != replica.id.molecule {
             return self.put_another_molecule(slot, replica);
         }
         self.names[slot] = (replica.id, replica.parameters);
-        batch.put(&self.device, seat, replica)
+        batch.put(&self.gpu, seat, replica)
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
         let (asked, slots) = (replicas.len(), self.seats.len());
         if asked != slots {
-            return Err(Error::run(format!("{asked} replicas asked of an engine with {slots} slots")));
+            return Err(Error::run(format!(
+                "{asked} replicas asked of an engine with {slots} slots"
+            )));
         }
         for (replica, name) in replicas.iter_mut().zip(&self.names) {
             (replica.id, replica.parameters) = *name;
         }
         for Seated { batch, slots, .. } in &mut self.batches {
-            batch.to_host(&self.device)?;
+            batch.to_host(&self.gpu)?;
             batch.read(slots, replicas)?;
         }
         Ok(())
@@ -252,23 +281,31 @@ impl Engine for CudaEngine {
 
     fn evaluate(&mut self) -> Result<()> {
         self.to_device()?;
-        self.batches.iter().try_for_each(|seated| self.field.evaluate(&self.device, &seated.batch))
+        self.batches
+            .iter()
+            .try_for_each(|seated| self.field.evaluate(&self.gpu, &seated.batch))?;
+        self.gpu.synchronize()
     }
 
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
         self.to_device()?;
         for number in 0..self.batches.len() {
             let Seated { batch, graph, .. } = &self.batches[number];
-            if graph.as_ref().is_none_or(|(captured, _)| captured != program) {
+            if graph
+                .as_ref()
+                .is_none_or(|(captured, _)| captured != program)
+            {
                 let graph = self.capture(batch, program)?;
                 self.batches[number].graph = Some((program.to_vec(), graph));
             }
             let graph = self.batches[number].graph.as_ref().map(|(_, graph)| graph);
             for _ in 0..steps {
-                graph.map_or(Ok(()), CudaGraph::launch).map_err(failed("launch a step"))?;
+                graph
+                    .map_or(Ok(()), CudaGraph::launch)
+                    .map_err(failed("launch a step"))?;
             }
         }
-        Ok(())
+        self.gpu.synchronize()
     }
 }
 

@@ -16,7 +16,10 @@ pub fn pieces(program: &[Op]) -> Result<Vec<Piece>> {
     let last = cut.len() - 1;
     let piece = |(n, ops): (usize, &&[Op])| {
         if ops.len() > PIECE_OPERATIONS_MAX {
-            let what = format!("a scheme with {} operators between two evaluations of forces", ops.len());
+            let what = format!(
+                "a scheme with {} operators between two evaluations of forces",
+                ops.len()
+            );
             return Err(Error::run(what).hint(format!("a GPU takes {PIECE_OPERATIONS_MAX}")));
         }
         let mut piece = Piece {

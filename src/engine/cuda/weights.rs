@@ -5,7 +5,7 @@
 
 use cudarc::driver::CudaSlice;
 
-use super::device::Device;
+use super::gpu::Gpu;
 use crate::error::Result;
 use crate::student::Student;
 
@@ -70,15 +70,22 @@ pub struct Weights {
 
 impl Weights {
     /// Uploads what the campaign's elements (indices into the student's) need.
-    pub fn upload(device: &Device, student: &Student, elements: &[usize]) -> Result<Self> {
-        let loader = Loader { device, student, elements };
+    pub fn upload(gpu: &Gpu, student: &Student, elements: &[usize]) -> Result<Self> {
+        let loader = Loader {
+            gpu,
+            student,
+            elements,
+        };
         let architecture = &student.architecture;
         let tensors = architecture.tensor_channels;
         let channels = architecture.channels;
         let rank = |name: &str, width| -> Result<Rank> {
             let rows = loader.of_elements(&format!("density.{name}"), architecture.radial * width);
             let matrix = loader.matrix(&rows, width)?;
-            Ok(Rank { matrix, gate: loader.gate(&format!("density.gate_{name}"), width)? })
+            Ok(Rank {
+                matrix,
+                gate: loader.gate(&format!("density.gate_{name}"), width)?,
+            })
         };
         let message = |layer| -> Result<Message> {
             let name = format!("message{layer}");
@@ -100,17 +107,25 @@ impl Weights {
         };
         Ok(Self {
             density: Density {
-                embedding: device.upload(&loader.of_elements("embedding", channels))?,
+                embedding: gpu.upload(&loader.of_elements("embedding", channels))?,
                 scalar: rank("scalar", channels)?,
                 vector: rank("vector", channels)?,
-                tensor: if tensors > 0 { Some(rank("tensor", tensors)?) } else { None },
+                tensor: if tensors > 0 {
+                    Some(rank("tensor", tensors)?)
+                } else {
+                    None
+                },
             },
-            messages: (2..=architecture.layers).map(message).collect::<Result<_>>()?,
-            updates: (1..=architecture.layers).map(update).collect::<Result<_>>()?,
+            messages: (2..=architecture.layers)
+                .map(message)
+                .collect::<Result<_>>()?,
+            updates: (1..=architecture.layers)
+                .map(update)
+                .collect::<Result<_>>()?,
             readout_hidden: loader.dense("readout.hidden")?,
             readout_weight: loader.vector("readout.out.weight")?,
             readout_bias: loader.vector("readout.out.bias")?,
-            repulsion: device.upload(&loader.repulsion())?,
+            repulsion: gpu.upload(&loader.repulsion())?,
             elements: elements.len(),
             cutoff_ang: architecture.cutoff_ang,
             norm_epsilon: architecture.norm_epsilon as f32,
@@ -119,28 +134,31 @@ impl Weights {
 }
 
 struct Loader<'a> {
-    device: &'a Device,
+    gpu: &'a Gpu,
     student: &'a Student,
     elements: &'a [usize],
 }
 
 impl Loader<'_> {
     fn vector(&self, name: &str) -> Result<CudaSlice<f32>> {
-        self.device.upload(self.student.tensor(name))
+        self.gpu.upload(self.student.tensor(name))
     }
 
     /// The campaign's elements' parts of a table, each of `width` numbers.
     fn of_elements(&self, name: &str, width: usize) -> Vec<f32> {
         let table = self.student.tensor(name);
-        self.elements.iter().flat_map(|e| table[e * width..(e + 1) * width].iter().copied()).collect()
+        self.elements
+            .iter()
+            .flat_map(|e| table[e * width..(e + 1) * width].iter().copied())
+            .collect()
     }
 
     /// A gate by element; a student without gates has ones, which change no bit.
     fn gate(&self, name: &str, width: usize) -> Result<CudaSlice<f32>> {
         if self.student.architecture.gates {
-            self.device.upload(&self.of_elements(name, width))
+            self.gpu.upload(&self.of_elements(name, width))
         } else {
-            self.device.upload(&vec![1.0; self.elements.len() * width])
+            self.gpu.upload(&vec![1.0; self.elements.len() * width])
         }
     }
 
@@ -148,8 +166,8 @@ impl Loader<'_> {
         let column = |column| weight.iter().skip(column).step_by(outputs).copied();
         let transposed: Vec<f32> = (0..outputs).flat_map(column).collect();
         Ok(Matrix {
-            weight: self.device.upload(weight)?,
-            transposed: self.device.upload(&transposed)?,
+            weight: self.gpu.upload(weight)?,
+            transposed: self.gpu.upload(&transposed)?,
             inputs: weight.len() / outputs,
             outputs,
         })
@@ -158,12 +176,23 @@ impl Loader<'_> {
     fn dense(&self, name: &str) -> Result<Dense> {
         let bias = self.student.tensor(&format!("{name}.bias"));
         let weight = self.student.tensor(&format!("{name}.weight"));
-        Ok(Dense { matrix: self.matrix(weight, bias.len())?, bias: self.device.upload(bias)? })
+        Ok(Dense {
+            matrix: self.matrix(weight, bias.len())?,
+            bias: self.gpu.upload(bias)?,
+        })
     }
 
     fn repulsion(&self) -> Vec<f64> {
-        let elements: Vec<_> = self.elements.iter().map(|e| self.student.elements[*e]).collect();
-        let pairs = elements.iter().flat_map(|a| elements.iter().map(move |b| (*a, *b)));
-        pairs.flat_map(|(a, b)| crate::student::repulsion_constants(a, b)).collect()
+        let elements: Vec<_> = self
+            .elements
+            .iter()
+            .map(|e| self.student.elements[*e])
+            .collect();
+        let pairs = elements
+            .iter()
+            .flat_map(|a| elements.iter().map(move |b| (*a, *b)));
+        pairs
+            .flat_map(|(a, b)| crate::student::repulsion_constants(a, b))
+            .collect()
     }
 }

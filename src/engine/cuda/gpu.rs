@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DriverError, sys};
+use cudarc::driver::{
+    CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DriverError, sys,
+};
 use cudarc::nvrtc::Ptx;
 
 use super::abi::{self, Argument, Sizes};
 use super::images;
 use crate::error::{Error, Result};
+use crate::student::Student;
 
 /// The oldest driver: CUDA 12.2, which is version 535.
 const DRIVER_VERSION_MIN: i32 = 12_020;
@@ -48,15 +51,15 @@ kernels! {
 }
 
 /// A GPU with the kernels for students of one size.
-pub struct Device {
+pub struct Gpu {
     /// The one stream that does all the work.
-    pub stream: Arc<CudaStream>,
+    pub(super) stream: Arc<CudaStream>,
     /// What it can run.
-    pub kernels: Kernels,
+    pub(super) kernels: Kernels,
     /// The sizes these kernels are for.
-    pub sizes: Sizes,
+    pub(super) sizes: Sizes,
     /// The number of multiprocessors.
-    pub multiprocessors: usize,
+    pub(super) multiprocessors: usize,
     name: String,
     /// Launches while they are timed.
     timings: RefCell<Option<Vec<Timing>>>,
@@ -83,29 +86,35 @@ pub struct StageTime {
 }
 
 /// How many GPUs there are; an error says why there is none to be used.
-pub fn count() -> Result<usize> {
+fn count() -> Result<usize> {
     if !abi::driver_is_there() {
-        return Err(Error::run("no NVIDIA driver on this machine (libcuda.so.1 was not found)")
-            .hint("use `--device cpu`"));
+        return Err(
+            Error::run("no NVIDIA driver on this machine (libcuda.so.1 was not found)")
+                .hint("use `--device cpu`"),
+        );
     }
     let version = abi::driver_version();
     if version < DRIVER_VERSION_MIN {
         let (major, minor) = (version / 1000, version % 1000 / 10);
-        let what = format!("the NVIDIA driver is too old: it speaks CUDA {major}.{minor}, 12.2 is needed");
+        let what =
+            format!("the NVIDIA driver is too old: it speaks CUDA {major}.{minor}, 12.2 is needed");
         return Err(Error::run(what).hint("install driver 535 or newer, or use `--device cpu`"));
     }
     let count = CudaContext::new(0).and_then(|_| CudaContext::device_count());
     match count {
         Ok(count) if count > 0 => Ok(count as usize),
         Ok(_) => Err(Error::run("there is no NVIDIA GPU").hint("use `--device cpu`")),
-        Err(source) => Err(Error::run(format!("the NVIDIA driver finds no GPU: {source}"))
-            .hint("use `--device cpu`")),
+        Err(source) => Err(
+            Error::run(format!("the NVIDIA driver finds no GPU: {source}"))
+                .hint("use `--device cpu`"),
+        ),
     }
 }
 
-impl Device {
-    /// GPU number `ordinal`, with kernels for students of these sizes.
-    pub fn open(ordinal: usize, sizes: Sizes) -> Result<Self> {
+impl Gpu {
+    /// GPU number `ordinal` with the kernels for a student, or with any where there is none.
+    pub fn open(ordinal: usize, student: Option<&Student>) -> Result<Self> {
+        let sizes = student.map_or_else(Sizes::any, Sizes::of);
         let count = count()?;
         if ordinal >= count {
             return Err(Error::input(format!("there is no GPU {ordinal}"))
@@ -113,10 +122,13 @@ impl Device {
         }
         let context = CudaContext::new(ordinal).map_err(failed("open the GPU"))?;
         let name = context.name().map_err(failed("ask for the GPU's name"))?;
-        let capability = context.compute_capability().map_err(failed("ask for the GPU's kind"))?;
+        let capability = context
+            .compute_capability()
+            .map_err(failed("ask for the GPU's kind"))?;
         if capability < CAPABILITY_MIN {
             let (major, minor) = capability;
-            let what = format!("{name} is too old: compute capability {major}.{minor}, 8.0 is needed");
+            let what =
+                format!("{name} is too old: compute capability {major}.{minor}, 8.0 is needed");
             return Err(Error::run(what).hint("use `--device cpu`"));
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
@@ -141,13 +153,17 @@ impl Device {
     }
 
     /// Memory that nobody uses, bytes.
-    pub fn memory_free_bytes(&self) -> Result<usize> {
-        let (free, _) = self.stream.context().mem_get_info().map_err(failed("ask for free memory"))?;
+    pub(super) fn memory_free_bytes(&self) -> Result<usize> {
+        let (free, _) = self
+            .stream
+            .context()
+            .mem_get_info()
+            .map_err(failed("ask for free memory"))?;
         Ok(free)
     }
 
     /// Launches `kernel` for the part of the step called `stage`.
-    pub fn launch(
+    pub(super) fn launch(
         &self,
         stage: &'static str,
         kernel: &Kernel,
@@ -157,51 +173,85 @@ impl Device {
     ) -> Result<()> {
         let mut timings = self.timings.borrow_mut();
         let timed = timings.is_some();
-        let events = abi::launch(&self.stream, &kernel.function, blocks, threads, arguments, timed)
-            .map_err(failed(kernel.name))?;
+        let events = abi::launch(
+            &self.stream,
+            &kernel.function,
+            blocks,
+            threads,
+            arguments,
+            timed,
+        )
+        .map_err(failed(kernel.name))?;
         if let (Some(timings), Some(events)) = (timings.as_mut(), events) {
-            timings.push(Timing { stage, kernel: kernel.name, events });
+            timings.push(Timing {
+                stage,
+                kernel: kernel.name,
+                events,
+            });
         }
         Ok(())
     }
 
     /// Times every launch that `work` makes, in order of their first appearance.
-    pub fn time(&self, work: impl FnOnce() -> Result<()>) -> Result<Vec<StageTime>> {
+    pub(super) fn time(&self, work: impl FnOnce() -> Result<()>) -> Result<Vec<StageTime>> {
         *self.timings.borrow_mut() = Some(Vec::new());
         let worked = work();
         let timings = self.timings.borrow_mut().take().unwrap_or_default();
         worked?;
         self.synchronize()?;
         let mut stages: Vec<StageTime> = Vec::new();
-        for Timing { stage, kernel, events: (start, end) } in timings {
+        for Timing {
+            stage,
+            kernel,
+            events: (start, end),
+        } in timings
+        {
             let time_ms = f64::from(start.elapsed_ms(&end).map_err(failed("read a clock"))?);
-            match stages.iter_mut().find(|known| (known.stage, known.kernel) == (stage, kernel)) {
+            match stages
+                .iter_mut()
+                .find(|known| (known.stage, known.kernel) == (stage, kernel))
+            {
                 Some(known) => {
                     known.launches += 1;
                     known.time_ms += time_ms;
                 }
-                None => stages.push(StageTime { stage, kernel, launches: 1, time_ms }),
+                None => stages.push(StageTime {
+                    stage,
+                    kernel,
+                    launches: 1,
+                    time_ms,
+                }),
             }
         }
         Ok(stages)
     }
 
     /// Waits until all work is done.
-    pub fn synchronize(&self) -> Result<()> {
-        self.stream.synchronize().map_err(failed("finish the work"))?;
-        self.stream.context().check_err().map_err(failed("finish the work"))
+    pub(super) fn synchronize(&self) -> Result<()> {
+        self.stream
+            .synchronize()
+            .map_err(failed("finish the work"))?;
+        self.stream
+            .context()
+            .check_err()
+            .map_err(failed("finish the work"))
     }
 
     /// An array of whatever numbers.
-    pub fn array<T: cudarc::driver::DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
+    pub(super) fn array<T: cudarc::driver::DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
         abi::uninitialised(&self.stream, len).map_err(failed("get memory"))
     }
 
     /// An array with these numbers.
-    pub fn upload<T: cudarc::driver::DeviceRepr>(&self, numbers: &[T]) -> Result<CudaSlice<T>> {
+    pub(super) fn upload<T: cudarc::driver::DeviceRepr>(
+        &self,
+        numbers: &[T],
+    ) -> Result<CudaSlice<T>> {
         let mut array = self.array(numbers.len())?;
         if !numbers.is_empty() {
-            self.stream.memcpy_htod(numbers, &mut array).map_err(failed("copy to the GPU"))?;
+            self.stream
+                .memcpy_htod(numbers, &mut array)
+                .map_err(failed("copy to the GPU"))?;
         }
         Ok(array)
     }
@@ -214,33 +264,56 @@ pub fn failed(to: &str) -> impl FnOnce(DriverError) -> Error {
 }
 
 /// Machine code if there is some for this GPU and the driver takes it, else text that it compiles.
-fn load(context: &Arc<CudaContext>, sizes: Sizes, capability: (i32, i32)) -> Result<Arc<CudaModule>> {
+fn load(
+    context: &Arc<CudaContext>,
+    sizes: Sizes,
+    capability: (i32, i32),
+) -> Result<Arc<CudaModule>> {
     let cubin = images::cubin(sizes, capability);
     let module = cubin.and_then(|code| context.load_module(Ptx::from_binary(code)).ok());
     if let Some(module) = module {
         return Ok(module);
     }
     let text = images::ptx(sizes).ok_or_else(|| {
-        let Sizes { channels, radial, tensor_channels } = sizes;
+        let Sizes {
+            channels,
+            radial,
+            tensor_channels,
+        } = sizes;
         Error::run(format!(
             "there are no GPU kernels for a student of {channels} channels, {radial} radial \
              functions and {tensor_channels} tensors"
         ))
         .hint("use `--device cpu`")
     })?;
-    context.load_module(Ptx::from_src(text)).map_err(failed("compile the kernels"))
+    context
+        .load_module(Ptx::from_src(text))
+        .map_err(failed("compile the kernels"))
 }
 
 /// Are these the kernels that this program was written for?
 fn check_sizes(module: &Arc<CudaModule>, stream: &Arc<CudaStream>, sizes: Sizes) -> Result<()> {
-    let exported = module.get_global("kernel_sizes", stream).map_err(failed("find the kernels"))?;
-    let bytes = stream.clone_dtoh(&exported).map_err(failed("read the kernels' sizes"))?;
-    stream.synchronize().map_err(failed("read the kernels' sizes"))?;
-    let found: Vec<i32> = bytes.as_chunks::<4>().0.iter().map(|size| i32::from_ne_bytes(*size)).collect();
+    let exported = module
+        .get_global("kernel_sizes", stream)
+        .map_err(failed("find the kernels"))?;
+    let bytes = stream
+        .clone_dtoh(&exported)
+        .map_err(failed("read the kernels' sizes"))?;
+    stream
+        .synchronize()
+        .map_err(failed("read the kernels' sizes"))?;
+    let found: Vec<i32> = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|size| i32::from_ne_bytes(*size))
+        .collect();
     let expected = sizes.as_exported();
     if found == expected {
         Ok(())
     } else {
-        Err(Error::run(format!("the GPU kernels are of another version: {found:?}, not {expected:?}")))
+        Err(Error::run(format!(
+            "the GPU kernels are of another version: {found:?}, not {expected:?}"
+        )))
     }
 }

@@ -1,0 +1,86 @@
+"""The file of a student: named float32 tensors, the float64 reference energies, and metadata as strings.
+
+The safetensors header holds everything an engine needs: `architecture` (the fields of model.Config as JSON),
+`elements` (atomic numbers in the order of the tables' rows), `units`, `radial`, `repulsion`; and everything a reader
+wants to know: teacher, data, licence, accuracy, activation ranges.  `tensors_sha256` is over the tensors' bytes in
+the order of their names.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from . import checkpoint, repulsion
+from .model import ELEMENTS, Config
+
+VERSION = "1"
+REFERENCE = "reference_energy"
+
+
+def tensors_sha256(tensors):
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + b"\0" + np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def described(config):
+    """The metadata that follows from the student itself."""
+    return {
+        "format": "mdrun-student",
+        "format_version": VERSION,
+        "architecture": json.dumps(dataclasses.asdict(config)),
+        "elements": json.dumps(ELEMENTS),
+        "units": json.dumps({"length": "Å", "energy": "eV", "force": "eV/Å"}),
+        "cutoff_ang": repr(config.cutoff_ang),
+        "radial": "sqrt(2/rc) sin(k pi r/rc)/r (1 + cos(pi r/rc))/2, k = 1..K",
+        "matrix_layout": "row-major (in, out); rows of density.* are element-major: e * K + k - 1",
+        "tensor_components": "sqrt3 xy, sqrt3 yz, sqrt3 zx, sqrt3/2 (xx - yy), (3zz - 1)/2 of the unit vector",
+        "repulsion": json.dumps({
+            "form": "ZBL times 1 - 10x^3 + 15x^4 - 6x^5, x = r / (r_cov_i + r_cov_j)",
+            "covalent_radius_ang": {str(z): r for z, r in repulsion.COVALENT_RADIUS_ANG.items()},
+            "coulomb_ev_ang": repulsion.COULOMB_EV_ANG,
+            "bohr_ang": repulsion.BOHR_ANG,
+            "amplitudes": repulsion.AMPLITUDES,
+            "exponents": repulsion.EXPONENTS,
+        }),
+    }
+
+
+def write(path, parameters, config, reference_energy_ev, metadata):
+    """Write the file; returns the hash of its tensors."""
+    tensors = {name: np.asarray(parameters[name], np.float32) for name in config.shapes()}
+    tensors[REFERENCE] = np.asarray(reference_energy_ev, np.float64)
+    digest = tensors_sha256(tensors)
+    save_file(tensors, path, metadata=described(config) | metadata | {"tensors_sha256": digest})
+    pathlib.Path(path).chmod(0o644)
+    return digest
+
+
+def read(path):
+    """(parameters, config, reference energies in eV, metadata); the parameters are float32 as stored."""
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if metadata.get("format_version") != VERSION:
+        raise ValueError(f"{path}: format version {metadata.get('format_version')}, this program reads {VERSION}")
+    config = Config(**json.loads(metadata["architecture"]))
+    reference = tensors.pop(REFERENCE)
+    wrong = [name for name, shape in config.shapes().items() if name not in tensors or tensors[name].shape != shape]
+    if wrong or len(tensors) != len(config.shapes()):
+        raise ValueError(f"{path}: tensors do not fit the architecture: {', '.join(wrong) or 'too many'}")
+    return {name: jnp.asarray(value) for name, value in tensors.items()}, config, reference, metadata
+
+
+def read_any(path):
+    """(parameters, config, reference energies) of a student file or of a training's averaged weights."""
+    if str(path).endswith(".safetensors"):
+        return read(path)[:3]
+    state, config, _, extra = checkpoint.load(path)
+    return state["average"], config, np.array(extra["reference_energy_ev"])

@@ -1,0 +1,224 @@
+"""Structures that dynamics visits too rarely: one function a kind, each returning positions, or None if it did not work.
+
+Molecules are (numbers, positions, bonds) with numpy arrays; a pair of molecules is one structure, the second after
+the first.
+"""
+
+import numpy as np
+
+from .shards import COVALENT_RADIUS, KINDS
+
+TRIALS = 12
+HYDROGEN_BONDING = (7, 8, 9, 16, 17)  # donors X of X-H, and acceptors
+
+
+def random_rotation(rng):
+    """A uniformly distributed rotation matrix, from a random unit quaternion."""
+    q = rng.normal(size=4)
+    w, x, y, z = q / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def rotation_about(axis, angle):
+    x, y, z = axis / np.linalg.norm(axis)
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+
+
+def rotation_onto(source, target, rng):
+    """A rotation that takes the direction of `source` to that of `target`, with a random spin about it."""
+    source, target = source / np.linalg.norm(source), target / np.linalg.norm(target)
+    axis, c = np.cross(source, target), source @ target
+    if np.linalg.norm(axis) < 1e-6:
+        across = np.cross(source, rng.normal(size=3))
+        turn = np.eye(3) if c > 0 else rotation_about(across, np.pi)
+    else:
+        turn = rotation_about(axis, np.arccos(np.clip(c, -1, 1)))
+    return rotation_about(target, rng.uniform(0, 2 * np.pi)) @ turn
+
+
+def tilted(direction, angle_max, rng):
+    """`direction` turned by at most angle_max about a random axis across it."""
+    across = np.cross(direction, rng.normal(size=3))
+    return rotation_about(across, rng.uniform(0, angle_max)) @ direction
+
+
+def distances(a, b):
+    return np.linalg.norm(a[:, None] - b[None], axis=-1)
+
+
+def neighbours(n, bonds):
+    table = [[] for _ in range(n)]
+    for i, j in bonds:
+        table[i].append(int(j))
+        table[j].append(int(i))
+    return table
+
+
+def side(table, i, j):
+    """The atoms on j's side of the bond i-j, as a mask, or None if the bond is in a ring."""
+    seen, todo = {j}, [k for k in table[j] if k != i]
+    while todo:
+        k = todo.pop()
+        if k == i:
+            return None
+        if k not in seen:
+            seen.add(k)
+            todo.extend(table[k])
+    mask = np.zeros(len(table), bool)
+    mask[list(seen)] = True
+    return mask
+
+
+def outward(molecule, table, atom, angle_max, rng):
+    """A direction in which an atom is open: away from its neighbours, tilted by at most angle_max."""
+    around = molecule[1][table[atom]] - molecule[1][atom]
+    away = -around.sum(0) if len(around) else rng.normal(size=3)
+    if np.linalg.norm(away) < 0.4:  # a planar or a tetrahedral centre: across the plane of two neighbours, or anywhere
+        away = np.cross(around[0], around[1]) if len(around) == 3 else rng.normal(size=3)
+    return tilted(away / np.linalg.norm(away), angle_max, rng)
+
+
+def rattled(molecule, rng):
+    _, positions, _ = molecule
+    sigma = rng.choice([0.0, 1.0], p=[0.15, 0.85]) * rng.uniform(0.02, 0.1)
+    return positions + sigma * rng.normal(size=positions.shape)
+
+
+def torsion(molecule, rng):
+    """One to three single, acyclic bonds turned by any angle, if no two atoms on different sides then overlap."""
+    numbers, positions, bonds = molecule
+    table = neighbours(len(numbers), bonds)
+    length = np.linalg.norm(positions[bonds[:, 0]] - positions[bonds[:, 1]], axis=-1)
+    radii = COVALENT_RADIUS[numbers]
+    # Double bonds are shorter than 0.9 of the sum of the single-bond radii; conjugated single bonds are longer.
+    single = length > 0.9 * radii[bonds].sum(-1)
+    candidates = [(i, j) for (i, j), s in zip(bonds, single) if s and len(table[i]) > 1 and len(table[j]) > 1]
+    candidates = [(i, j, mask) for i, j in candidates if (mask := side(table, i, j)) is not None]
+    if not candidates:
+        return None
+    near = bonded_within(table, 2)
+    for _ in range(TRIALS):
+        x = positions.copy()
+        for k in rng.permutation(len(candidates))[: rng.integers(1, 4)]:
+            i, j, mask = candidates[k]
+            turn = rotation_about(x[j] - x[i], rng.uniform(-np.pi, np.pi))
+            x[mask] = (x[mask] - x[j]) @ turn.T + x[j]
+        gap = distances(x, x) - radii[:, None] - radii[None]
+        if gap[~near].min(initial=np.inf) > 0.5:
+            return x + rng.choice([0.0, 0.03]) * rng.normal(size=x.shape)
+    return None
+
+
+def bonded_within(table, bonds_max):
+    """Pairs of atoms (n, n) at most `bonds_max` bonds apart, themselves included."""
+    step = np.eye(len(table), dtype=bool)
+    adjacent = step.copy()
+    for i, others in enumerate(table):
+        adjacent[i, others] = True
+    for _ in range(bonds_max):
+        step = step @ adjacent
+    return step
+
+
+def stretched(molecule, rng):
+    """One bond at 0.8 to 1.35 of its length: the lighter side moves, or in a ring the two atoms alone."""
+    numbers, positions, bonds = molecule
+    if not len(bonds):
+        return None
+    i, j = bonds[rng.integers(len(bonds))]
+    mask = side(neighbours(len(numbers), bonds), i, j)
+    shift = (rng.uniform(0.8, 1.35) - 1) * (positions[j] - positions[i])
+    x = positions.copy()
+    if mask is None:
+        x[i] -= 0.5 * shift
+        x[j] += 0.5 * shift
+    elif 2 * mask.sum() <= len(numbers):
+        x[mask] += shift
+    else:
+        x[~mask] -= shift
+    return x + rng.uniform(0, 0.03) * rng.normal(size=x.shape)
+
+
+def approach(first, second, rng):
+    """Two molecules whose one pair of atoms, its elements drawn evenly, is closest for its radii, bonded or nearly so."""
+    numbers, other = first[0], second[0]
+    table, other_table = neighbours(len(numbers), first[2]), neighbours(len(other), second[2])
+    i = rng.choice(np.flatnonzero(numbers == rng.choice(np.unique(numbers))))
+    j = rng.choice(np.flatnonzero(other == rng.choice(np.unique(other))))
+    target = rng.uniform(0.65, 1.6) * (COVALENT_RADIUS[numbers[i]] + COVALENT_RADIUS[other[j]])
+    rest = COVALENT_RADIUS[numbers][:, None] + COVALENT_RADIUS[other][None]
+    for _ in range(4 * TRIALS):
+        direction = outward(first, table, i, np.radians(60), rng)
+        turn = rotation_onto(outward(second, other_table, j, np.radians(60), rng), -direction, rng)
+        x = (second[1] - second[1][j]) @ turn.T + first[1][i] + target * direction
+        gap = distances(first[1], x) - rest
+        gap[i, j] = np.inf
+        if gap.min() > max(0.4, target - rest[i, j] - 0.1):
+            return np.concatenate([first[1], x])
+    return None
+
+
+def contact(first, second, rng):
+    """Two molecules at random orientations, their closest contact 1.7 to 4 Å, or 2.4 to 4 Å between heavy atoms."""
+    middle, other = first[1] - first[1].mean(0), (second[1] - second[1].mean(0)) @ random_rotation(rng).T
+    direction = rng.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    heavy = (first[0] > 1)[:, None] & (second[0] > 1)[None]
+    target = rng.uniform(1.7, 4.0)
+    needed = np.where(heavy, max(target, 2.4), target)
+    # Pair by pair, the shift along `direction` at which the distance falls to `needed`: the largest comes first.
+    apart = other[None] - middle[:, None]
+    along = apart @ direction
+    across2 = (apart * apart).sum(-1) - along * along
+    touch = np.where(needed**2 > across2, np.sqrt(np.maximum(needed**2 - across2, 0)) - along, -np.inf).max()
+    if not np.isfinite(touch):
+        return None
+    return np.concatenate([middle, other + touch * direction])
+
+
+def hydrogen_bond(first, second, rng):
+    """A hydrogen on N, O, F, S or Cl of the first pointed at an N, O, F, S or Cl of the second."""
+    numbers, positions, bonds = first
+    other_table = neighbours(len(second[0]), second[2])
+    donors = [(i, j) for pair in bonds for i, j in (pair, pair[::-1]) if numbers[j] == 1 and numbers[i] in HYDROGEN_BONDING]
+    acceptors = [k for k in range(len(second[0])) if second[0][k] in HYDROGEN_BONDING]
+    if not donors or not acceptors:
+        return None
+    radii = COVALENT_RADIUS[numbers][:, None] + COVALENT_RADIUS[second[0]][None]
+    for _ in range(TRIALS):
+        i, j = donors[rng.integers(len(donors))]
+        k = acceptors[rng.integers(len(acceptors))]
+        bond = positions[j] - positions[i]
+        bond = tilted(bond / np.linalg.norm(bond), np.radians(35), rng)
+        lone_pair = outward(second, other_table, k, np.radians(70), rng)
+        x = (second[1] - second[1][k]) @ rotation_onto(lone_pair, -bond, rng).T
+        x = x + positions[j] + rng.uniform(1.4, 2.6) * bond
+        gap = distances(positions, x) - radii
+        gap[j, k] = np.inf
+        if gap.min() > 0.7:
+            return np.concatenate([positions, x])
+    return None
+
+
+SINGLE = {"rattled": rattled, "torsion": torsion, "stretched": stretched}
+PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond}
+
+
+def make(task):
+    """A list of (kind, first molecule, second molecule or None), with a seed, to a list of positions or None."""
+    rng = np.random.default_rng(task[0])
+    results = []
+    for kind, first, second in task[1]:
+        name = KINDS[kind]
+        positions = SINGLE[name](first, rng) if second is None else PAIRED[name](first, second, rng)
+        if positions is not None and second is not None:  # monomers are near their minima
+            positions = positions + rng.uniform(0, 0.04) * rng.normal(size=positions.shape)
+        results.append(None if positions is None else positions.astype(np.float32))
+    return results

@@ -1,0 +1,88 @@
+//! `mdrun bench`: how fast replicas of a molecule are stepped.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::batch;
+use crate::cli;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::integrate::{Scheme, start};
+use crate::replica::Parameters;
+use crate::structure;
+
+/// Benzene at its experimental bond lengths (1.397 and 1.084 Å, 10.1016/0022-2860(80)80190-3).
+const BENZENE: &str = include_str!("../../inputs/nve/benzene.xyz");
+
+/// Conditions of a usual run.
+const PARAMETERS: Parameters = Parameters {
+    timestep_fs: 0.5,
+    temperature_k: 300.0,
+    friction_per_fs: 0.001,
+};
+
+/// Runs the command.
+pub fn run(arguments: &cli::Bench) -> Result<()> {
+    let student = batch::student(&arguments.field.model)?;
+    let device = batch::device(&arguments.field.device)?;
+    let structure = match &arguments.structure {
+        Some(path) => super::first_structure(path, &student)?,
+        None => structure::parse_xyz(Path::new("benzene.xyz"), BENZENE.as_bytes())?.remove(0),
+    };
+    if arguments.replicas.contains(&0) {
+        return Err(Error::input("--replicas must be at least 1"));
+    }
+    let mut results = Vec::new();
+    if !arguments.json {
+        println!("replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)");
+    }
+    for &count in &arguments.replicas {
+        let frames = vec![structure.clone(); count as usize];
+        let (system, mut replicas) = batch::batch(&frames, PARAMETERS)?;
+        for replica in &mut replicas {
+            start::thermalise(&system, replica, false);
+        }
+        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+        engine.evaluate()?;
+        let program = Scheme::Langevin.program();
+        engine.advance(program, 10)?;
+        let (mut steps, mut at_once, started) = (0, 1, Instant::now());
+        while started.elapsed().as_secs_f64() < arguments.seconds {
+            engine.advance(program, at_once)?;
+            steps += at_once;
+            // One look at the clock in every tenth of the time is enough.
+            let rate = steps as f64 / started.elapsed().as_secs_f64();
+            at_once = ((rate * arguments.seconds / 10.0) as u64).max(1);
+        }
+        engine.snapshot(&mut replicas)?;
+        let steps_per_s = steps as f64 / started.elapsed().as_secs_f64();
+        if let Some(failed) = replicas.iter().find(|replica| !replica.is_running()) {
+            let fault = format!(
+                "a replica failed at step {}: {:?}",
+                failed.step, failed.status
+            );
+            return Err(Error::run(fault));
+        }
+        let molecule_steps_per_s = steps_per_s * f64::from(count);
+        let atom_steps_per_s = molecule_steps_per_s * structure.numbers.len() as f64;
+        let ns_per_day = molecule_steps_per_s * PARAMETERS.timestep_fs * 1e-6 * 86_400.0;
+        if arguments.json {
+            results.push(serde_json::json!({
+                "replicas": count,
+                "atoms": structure.numbers.len(),
+                "steps_per_s": steps_per_s,
+                "molecule_steps_per_s": molecule_steps_per_s,
+                "atom_steps_per_s": atom_steps_per_s,
+                "ns_per_day": ns_per_day,
+            }));
+        } else {
+            println!(
+                "{count:8}  {steps_per_s:7.0}  {molecule_steps_per_s:16.0}  {atom_steps_per_s:12.0}  {ns_per_day:8.1}"
+            );
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::Value::Array(results));
+    }
+    Ok(())
+}

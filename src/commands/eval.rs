@@ -1,0 +1,85 @@
+//! `mdrun eval`: energies and forces of every frame of any input, in one batch after the other.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use super::batch;
+use crate::cli;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::replica::Replica;
+use crate::structure::Structure;
+use crate::write::extxyz;
+
+/// Frames evaluated together: enough to fill the device, few enough for memory not to matter.
+const FRAMES_AT_ONCE: usize = 4096;
+
+/// Runs the command.
+pub fn run(arguments: &cli::Eval) -> Result<()> {
+    let student = batch::student(&arguments.field.model)?;
+    let device = batch::device(&arguments.field.device)?;
+    let mut frames = Vec::new();
+    for path in &arguments.structures {
+        frames.extend(super::structures(path, &student)?);
+    }
+    let mut out = Sink::create(&arguments.out)?;
+    for chunk in frames.chunks(FRAMES_AT_ONCE) {
+        let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
+        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+        engine.evaluate()?;
+        engine.snapshot(&mut replicas)?;
+        for (structure, replica) in chunk.iter().zip(&replicas) {
+            out.frame(structure, replica)?;
+        }
+    }
+    out.finish()?;
+    eprintln!(
+        "wrote {} ({} frames)",
+        arguments.out.display(),
+        frames.len()
+    );
+    Ok(())
+}
+
+/// An extXYZ file of single points.
+pub(super) struct Sink<'a> {
+    path: &'a Path,
+    file: BufWriter<File>,
+    line: Vec<u8>,
+}
+
+impl<'a> Sink<'a> {
+    /// Creates the file before anything is computed.
+    pub(super) fn create(path: &'a Path) -> Result<Self> {
+        let file = File::create(path).map_err(|source| Error::io("create", path, &source))?;
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+            line: Vec::new(),
+        })
+    }
+
+    /// Appends one frame with its energy in eV and forces in eV/Å.
+    pub(super) fn frame(&mut self, structure: &Structure, replica: &Replica) -> Result<()> {
+        self.line.clear();
+        let frame = extxyz::Frame {
+            numbers: &structure.numbers,
+            positions_ang: &replica.positions_ang,
+            origin_ang: [0.0; 3],
+            forces_ev_per_ang: &replica.forces_ev_per_ang,
+            energy_ev: replica.energy_ev,
+        };
+        extxyz::push_frame(&mut self.line, &frame, None);
+        self.file
+            .write_all(&self.line)
+            .map_err(|source| Error::io("write", self.path, &source))
+    }
+
+    /// Writes what is still buffered.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.file
+            .flush()
+            .map_err(|source| Error::io("write", self.path, &source))
+    }
+}

@@ -1,0 +1,67 @@
+//! `mdrun info`: what a force field, a checkpoint or an output folder is.
+
+use std::path::Path;
+
+use super::batch;
+use crate::checkpoint;
+use crate::cli;
+use crate::elements;
+use crate::error::Result;
+use crate::replica::{Replica, Status};
+use crate::student::Student;
+use crate::write::CHECKPOINT;
+
+/// Runs the command.
+pub fn run(arguments: &cli::Info) -> Result<()> {
+    let path = Path::new(&arguments.what);
+    if path.is_dir() {
+        return describe_checkpoint(&path.join(CHECKPOINT));
+    }
+    if path.extension().is_some_and(|ending| ending == "mdrun") {
+        return describe_checkpoint(path);
+    }
+    describe_student(&*batch::student(&arguments.what)?);
+    Ok(())
+}
+
+fn describe_student(student: &Student) {
+    let architecture = &student.architecture;
+    let symbols: Vec<_> = student
+        .elements
+        .iter()
+        .map(|e| elements::symbol(e.number))
+        .collect();
+    let parameters: usize = architecture
+        .tensors()
+        .iter()
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum();
+    println!("elements      {}", symbols.join(" "));
+    println!("cut-off       {} Å", architecture.cutoff_ang);
+    println!("channels      {}", architecture.channels);
+    println!("layers        {}", architecture.layers);
+    println!("radial        {}", architecture.radial);
+    println!("parameters    {parameters}");
+    println!("SHA-256       {}", student.sha256);
+    for (key, value) in &student.metadata {
+        if !value.is_empty() && value.len() < 300 {
+            println!("{key:13} {value}");
+        }
+    }
+}
+
+fn describe_checkpoint(path: &Path) -> Result<()> {
+    let checkpoint = checkpoint::read(path)?;
+    let replicas = &checkpoint.replicas;
+    let failed = |replica: &&Replica| matches!(replica.status, Status::Failed(_));
+    println!("step          {}", checkpoint.step);
+    println!("replicas      {}", replicas.len());
+    println!("failed        {}", replicas.iter().filter(failed).count());
+    println!("version       {}", checkpoint.version);
+    println!("device        {}", checkpoint.device);
+    println!("force field   {}", checkpoint.student_hash);
+    for (key, value) in &checkpoint.settings {
+        println!("{key} = {value}");
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `mdrun minimize`: relaxes every frame of any input.
+
+use super::{batch, eval};
+use crate::cli;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::integrate::fire;
+
+/// Runs the command; exit code 3 when a frame did not get below the tolerance.
+pub fn run(arguments: &cli::Minimize) -> Result<u8> {
+    if !(arguments.force_tolerance > 0.0 && arguments.force_tolerance.is_finite()) {
+        return Err(Error::input(
+            "--force-tolerance must be a positive number of eV/Å",
+        ));
+    }
+    let student = batch::student(&arguments.field.model)?;
+    let device = batch::device(&arguments.field.device)?;
+    let mut frames = Vec::new();
+    for path in &arguments.structures {
+        frames.extend(super::structures(path, &student)?);
+    }
+    let mut out = eval::Sink::create(&arguments.out)?;
+    let (system, mut replicas) = batch::batch(&frames, batch::AT_REST)?;
+    let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+    let tolerance = fire::Tolerance {
+        force_ev_per_ang: arguments.force_tolerance,
+        steps_max: arguments.steps_max,
+    };
+    let minima = fire::minimise(engine.as_mut(), &mut replicas, tolerance, |_, _| true)?;
+    for (structure, replica) in frames.iter().zip(&replicas) {
+        out.frame(structure, replica)?;
+    }
+    out.finish()?;
+    println!("frame  energy_eV            force_eV_per_ang  steps");
+    for (number, (minimum, replica)) in minima.iter().zip(&replicas).enumerate() {
+        println!(
+            "{number:5}  {:<19.9}  {:<16.2e}  {:5}{}",
+            replica.energy_ev,
+            minimum.force_ev_per_ang,
+            minimum.steps,
+            if minimum.converged {
+                ""
+            } else {
+                "  not converged"
+            }
+        );
+    }
+    let missed = minima.iter().filter(|minimum| !minimum.converged).count();
+    eprintln!(
+        "wrote {} ({} frames, {missed} not converged)",
+        arguments.out.display(),
+        frames.len()
+    );
+    Ok(if missed == 0 { 0 } else { 3 })
+}

@@ -1,0 +1,420 @@
+//! `mdrun config.toml`: a campaign from its config to its files, and `mdrun check`, the same without
+//! running it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::cli;
+use crate::config::{Config, Walltime};
+use crate::engine::{self, Opened};
+use crate::error::{Error, Result};
+use crate::integrate::{fire, start};
+use crate::plan::{self, Overrides, Plan};
+use crate::replica::Replica;
+use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt, Progress};
+use crate::student::Student;
+use crate::system::System;
+use crate::write::{Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
+use crate::write::{dcd, extxyz};
+
+/// Finished, but with replicas that were frozen.
+const EXIT_QUARANTINED: u8 = 3;
+/// Stopped before the end, and ready for `--resume`.
+const EXIT_RESUMABLE: u8 = 75;
+
+/// Runs the campaign; returns the exit code.
+pub fn run(arguments: &cli::Run) -> Result<u8> {
+    let process = Process::current();
+    let config = config(arguments)?;
+    let student = super::student_of(&config)?;
+    let mut overrides = overrides(arguments)?;
+    let mode = match (arguments.resume, arguments.overwrite) {
+        (true, _) => Mode::Resume,
+        (_, true) => Mode::Overwrite,
+        _ => Mode::Fresh,
+    };
+    let plan = Plan::resolve(&config, &overrides, &student.domain())?;
+    let interrupt = Interrupt::install(plan.walltime_max)?;
+    let folder = Arc::new(Folder::open(&plan.outputs.folder, mode)?);
+    let saved = if arguments.resume {
+        load(&folder)?
+    } else {
+        None
+    };
+    let plan = match &saved {
+        // A run without a seed in its config goes on with the one that it drew.
+        Some(saved) if plan.seed_drawn => {
+            overrides.seed = saved.seed();
+            Plan::resolve(&config, &overrides, &student.domain())?
+        }
+        _ => plan,
+    };
+    if plan.seed_drawn && saved.is_none() {
+        eprintln!(
+            "seed {} (drawn; write `seed = {0}` to repeat this run)",
+            plan.system.seed
+        );
+    }
+    let session = Session::begin(plan, &student, folder, saved, process)?;
+    session.run(&interrupt, arguments.json)
+}
+
+/// Says what would run.
+pub fn check(arguments: &cli::Run) -> Result<()> {
+    let config = config(arguments)?;
+    let student = super::student_of(&config)?;
+    let plan = Plan::resolve(&config, &overrides(arguments)?, &student.domain())?;
+    let system = Arc::new(plan.system.clone());
+    let mut opened = engine::open(plan.device, &student, &system, &plan.replicas)?;
+    opened.engine.evaluate()?;
+    let (mut steps, started) = (0, Instant::now());
+    while started.elapsed() < Duration::from_secs(2) && steps < plan.steps {
+        opened.engine.advance(plan.scheme.program(), 1)?;
+        steps += 1;
+    }
+    let step_s = started.elapsed().as_secs_f64() / steps.max(1) as f64;
+    let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
+    println!("molecules");
+    for (index, molecule) in plan.system.molecules.iter().enumerate() {
+        let count = plan
+            .replicas
+            .iter()
+            .filter(|r| r.id.molecule as usize == index)
+            .count();
+        println!(
+            "  {}: {} atoms, {count} replicas",
+            molecule.name,
+            molecule.len()
+        );
+    }
+    println!(
+        "dynamics   {} of {} fs, {}",
+        count(plan.steps, "step"),
+        plan.timestep_fs,
+        plan.scheme
+    );
+    println!("device     {}", opened.device);
+    println!(
+        "time       {} (measured over {})",
+        run::duration(estimate),
+        count(steps, "step")
+    );
+    println!(
+        "memory     {:.1} MB of state",
+        plan.state_bytes() as f64 / 1e6
+    );
+    println!(
+        "disk       {:.1} MB in {}",
+        disk_bytes(&plan) / 1e6,
+        plan.outputs.folder.display()
+    );
+    Ok(())
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
+fn disk_bytes(plan: &Plan) -> f64 {
+    const LOG_LINE_BYTES: u64 = 110;
+    let outputs = &plan.outputs;
+    let frames = plan.steps / outputs.frames_every + 1;
+    let lines = plan.steps / outputs.log_every + 1;
+    let bytes = plan.replicas.iter().map(|replica| {
+        let atoms = replica.positions_ang.len();
+        let axis = dcd::Axis {
+            atoms,
+            interval_steps: outputs.frames_every,
+            timestep_fs: plan.timestep_fs,
+        };
+        let dcd = if outputs.dcd {
+            axis.file_bytes(frames)
+        } else {
+            0
+        };
+        let xyz = if outputs.xyz {
+            extxyz::frame_bytes_max(atoms) * frames
+        } else {
+            0
+        };
+        dcd as f64 + xyz as f64 + (LOG_LINE_BYTES * lines) as f64
+    });
+    bytes.sum()
+}
+
+fn config(arguments: &cli::Run) -> Result<Config> {
+    let missing =
+        || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
+    plan::read_config(arguments.config.as_ref().ok_or_else(missing)?)
+}
+
+fn overrides(arguments: &cli::Run) -> Result<Overrides> {
+    let bad = |option: &'static str| move |what: String| Error::input(format!("{option}: {what}"));
+    let device = arguments
+        .device
+        .as_ref()
+        .map(|text| text.parse().map_err(bad("--device")));
+    let walltime = arguments.max_walltime.as_ref();
+    let walltime = walltime.map(|text| text.parse::<Walltime>().map_err(bad("--max-walltime")));
+    Ok(Overrides {
+        device: device.transpose()?,
+        replicas: arguments.replicas,
+        steps: arguments.steps,
+        out: arguments.out.clone(),
+        max_walltime: walltime.transpose()?,
+        seed: None,
+    })
+}
+
+/// The newest checkpoint that is whole.
+fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
+    let Some(loaded) = checkpoint::load(folder)? else {
+        eprintln!(
+            "no checkpoint in {} yet: starting afresh",
+            folder.path().display()
+        );
+        return Ok(None);
+    };
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(Some(loaded.checkpoint))
+}
+
+/// A campaign with its device and files open.
+struct Session {
+    plan: Plan,
+    system: Arc<System>,
+    student_hash: String,
+    opened: Opened,
+    outputs: Outputs,
+    replicas: Vec<Replica>,
+    /// Steps made before this process.
+    first_step: u64,
+    breaks: Vec<String>,
+    restarts: u64,
+    process: Process,
+}
+
+impl Session {
+    /// Opens device and files, at the checkpoint if there is one; minimises and heats if not.
+    fn begin(
+        plan: Plan,
+        student: &Student,
+        folder: Arc<Folder>,
+        saved: Option<Checkpoint>,
+        process: Process,
+    ) -> Result<Self> {
+        let system = Arc::new(plan.system.clone());
+        let degrees = |molecule: &crate::system::Molecule| {
+            plan.scheme
+                .degrees_of_freedom(molecule.len(), plan.remove_rotation)
+        };
+        let settings = Settings {
+            dcd: plan.outputs.dcd,
+            extxyz: plan.outputs.xyz,
+            frame_interval_steps: plan.outputs.frames_every,
+            centred: plan.outputs.centre,
+            degrees_of_freedom: system.molecules.iter().map(degrees).collect(),
+        };
+        if let Some(saved) = saved {
+            saved.agree(&plan.settings, &student.sha256)?;
+            saved.fits(&plan.replicas)?;
+            let opened = engine::open(plan.device, student, &system, &saved.replicas)?;
+            let mut breaks = saved.breaks.clone();
+            if let Some(difference) = saved.broken_by(&opened.device) {
+                eprintln!("warning: this is {difference}: the last bits will differ from here on");
+                breaks.push(format!("step {}: {difference}", saved.step));
+            }
+            let restarts = Summary::restarts(&folder) + 1;
+            let resumed =
+                Outputs::resume(folder, settings, &system, &saved.replicas, &saved.offsets)?;
+            eprintln!("resuming at step {} of {}", saved.step, plan.steps);
+            if let Some(message) = resumed.message() {
+                eprintln!("{message}");
+            }
+            let (first_step, replicas) = (saved.step, saved.replicas);
+            let outputs = resumed.outputs;
+            return Ok(Self {
+                student_hash: student.sha256.clone(),
+                plan,
+                system,
+                opened,
+                outputs,
+                replicas,
+                first_step,
+                breaks,
+                restarts,
+                process,
+            });
+        }
+        let mut replicas = plan.replicas.clone();
+        let opened = engine::open(plan.device, student, &system, &replicas)?;
+        let outputs = Outputs::create(folder, settings, &system, &replicas)?;
+        let mut session = Self {
+            student_hash: student.sha256.clone(),
+            plan,
+            system,
+            opened,
+            outputs,
+            first_step: 0,
+            breaks: vec![],
+            restarts: 0,
+            process,
+            replicas: Vec::new(),
+        };
+        session.prepare(&mut replicas)?;
+        session.replicas = replicas;
+        Ok(session)
+    }
+
+    /// Relaxes the structures if the plan says so, and gives them velocities.
+    fn prepare(&mut self, replicas: &mut [Replica]) -> Result<()> {
+        let engine = self.opened.engine.as_mut();
+        if let Some(minimize) = &self.plan.minimize {
+            let tolerance = fire::Tolerance {
+                force_ev_per_ang: minimize.force_tolerance_ev_per_ang,
+                steps_max: minimize.steps_max,
+            };
+            let minima = fire::minimise(engine, replicas, tolerance, |_, _| true)?;
+            let done = minima.iter().filter(|minimum| minimum.converged).count();
+            let steps = minima
+                .iter()
+                .map(|minimum| minimum.steps)
+                .max()
+                .unwrap_or(0);
+            eprintln!(
+                "minimised {done} of {} replicas in at most {}",
+                replicas.len(),
+                count(steps, "step")
+            );
+        }
+        for (slot, replica) in replicas.iter_mut().enumerate() {
+            start::thermalise(&self.system, replica, self.plan.remove_rotation);
+            engine.put(slot, replica)?;
+        }
+        engine.evaluate()?;
+        engine.snapshot(replicas)
+    }
+
+    fn run(mut self, interrupt: &Interrupt, json: bool) -> Result<u8> {
+        let plan = &self.plan;
+        eprintln!(
+            "{} replicas of {} to step {} on {}",
+            self.replicas.len(),
+            count(plan.system.molecules.len() as u64, "molecule"),
+            plan.steps,
+            self.opened.device
+        );
+        let calendar = Calendar {
+            steps: plan.steps,
+            frames_every: plan.outputs.frames_every,
+            log_every: plan.outputs.log_every,
+        };
+        let clock = Clock {
+            checkpoint_every: plan.checkpoint_every,
+            ..Clock::default()
+        };
+        let mut progress = Progress::new(
+            self.first_step,
+            plan.steps,
+            self.replicas.len(),
+            plan.timestep_fs,
+        );
+        let folder = self.outputs.folder().clone();
+        let save = |step, replicas: &[Replica], offsets| {
+            Checkpoint {
+                step,
+                settings: plan.settings.clone(),
+                student_hash: self.student_hash.clone(),
+                version: checkpoint::VERSION.to_owned(),
+                device: self.opened.device.clone(),
+                breaks: self.breaks.clone(),
+                offsets,
+                replicas: replicas.to_vec(),
+            }
+            .save(&folder)
+        };
+        let mut campaign = Campaign {
+            system: &self.system,
+            scheme: plan.scheme,
+            engine: self.opened.engine.as_mut(),
+            replicas: &mut self.replicas,
+            step: self.first_step,
+            outputs: &mut self.outputs,
+        };
+        let started = Instant::now();
+        let ending = campaign.run(&calendar, &clock, interrupt, &mut progress, save)?;
+        let step = campaign.step;
+        let speed = Speed {
+            wall_s: started.elapsed().as_secs_f64(),
+            molecule_steps_per_s: progress.molecule_steps_per_s(step),
+            ns_per_day: progress.ns_per_day(step),
+        };
+        self.close(ending, step, speed, json)
+    }
+
+    /// Writes the summary and says what there is.
+    fn close(self, ending: Ending, step: u64, speed: Speed, json: bool) -> Result<u8> {
+        let failures = self.outputs.failures(&self.replicas);
+        let summary = Summary {
+            outcome: match ending {
+                Ending::Complete => Outcome::Complete,
+                Ending::Interrupted(_) => Outcome::Resumable,
+            },
+            steps: step,
+            replicas: self.replicas.len(),
+            failed: failures.len(),
+            seed: self.system.seed,
+            device: self.opened.device.clone(),
+            hashes: BTreeMap::from([("student".to_owned(), self.student_hash.clone())]),
+            settings: self.plan.settings.iter().cloned().collect(),
+            process: self.process,
+            restarts: self.restarts,
+            breaks: self.breaks,
+            speed,
+            failures,
+        };
+        summary.write(self.outputs.folder())?;
+        if json {
+            super::print(&format!("{}\n", summary.to_json()?));
+        }
+        for failure in &summary.failures {
+            eprintln!(
+                "failed: {} after step {}: {}",
+                failure.replica, failure.step, failure.cause
+            );
+        }
+        match ending {
+            Ending::Interrupted(cause) => {
+                let why = match cause {
+                    Cause::Signal => "a signal",
+                    Cause::Walltime => "the walltime",
+                };
+                eprintln!(
+                    "stopped by {why} at step {step} of {}; go on with --resume",
+                    self.plan.steps
+                );
+                Ok(EXIT_RESUMABLE)
+            }
+            Ending::Complete => {
+                eprintln!(
+                    "{} in {}: {:.1} ns/day in all, {:.0} molecule-steps/s",
+                    count(step - self.first_step, "step"),
+                    run::duration(Duration::from_secs_f64(speed.wall_s)),
+                    speed.ns_per_day,
+                    speed.molecule_steps_per_s
+                );
+                self.outputs.say_how_to_load();
+                Ok(if summary.failed > 0 {
+                    EXIT_QUARANTINED
+                } else {
+                    0
+                })
+            }
+        }
+    }
+}

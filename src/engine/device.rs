@@ -1,0 +1,70 @@
+//! Where forces are computed: names of devices, and what they are called in a checkpoint.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Where forces are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// A CUDA device where one can be used, else the CPU.
+    #[default]
+    Auto,
+    /// All cores.
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(u32),
+    /// The slow double-precision oracle.
+    Reference,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Reference => f.write_str("reference"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = || {
+            format!(
+                "no device is called \"{text}\"; there are auto, cpu, cuda, cuda:K and reference"
+            )
+        };
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "reference" => Ok(Self::Reference),
+            _ => {
+                let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+                number.parse().map(Self::Cuda).map_err(|_| unknown())
+            }
+        }
+    }
+}
+
+/// The model of this machine's CPU: other models may round differently.
+pub fn cpu_model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // A model number as well as a name: virtual machines give many CPUs the same name.
+    let field = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.split(':').next().unwrap_or("").trim() == name)?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    match (field("model name"), field("cpu family"), field("model")) {
+        (Some(name), Some(family), Some(model)) => {
+            format!("{name}, family {family}, model {model}")
+        }
+        (Some(name), ..) => name,
+        _ => format!("{} CPU", std::env::consts::ARCH),
+    }
+}

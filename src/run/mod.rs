@@ -1,0 +1,202 @@
+//! The step loop, the only one there is.
+//!
+//! It advances all replicas to the next event of a calendar counted in steps: a frame, a line of
+//! the log, the end.  The clock decides when to look up from that (for signals, for a checkpoint)
+//! and so how the way is cut into pieces, but never what is computed: `advance(a + b)` is
+//! `advance(a)` then `advance(b)`.
+
+mod interrupt;
+mod progress;
+
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::integrate::Scheme;
+use crate::replica::Replica;
+use crate::system::System;
+use crate::write::{Offsets, Outputs};
+
+pub use interrupt::{Cause, Interrupt};
+pub use progress::{Progress, duration};
+
+/// What happens at which step.
+#[derive(Clone, Copy, Debug)]
+pub struct Calendar {
+    /// Steps in all.
+    pub steps: u64,
+    /// Steps between frames.
+    pub frames_every: u64,
+    /// Steps between lines of the log.
+    pub log_every: u64,
+}
+
+/// Clock times.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Between two looks at signals and the clock.
+    pub look_every: Duration,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let checkpoint_every = Duration::from_secs(600);
+        Self {
+            checkpoint_every,
+            look_every: Duration::from_millis(300),
+        }
+    }
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were made, or no replica is left that could make any.
+    Complete,
+    /// It was interrupted after this many steps.
+    Interrupted(Cause),
+}
+
+impl Calendar {
+    /// The first step after `step` at which something is due.
+    fn next_after(&self, step: u64) -> u64 {
+        let next = |every: u64| (step / every).saturating_add(1).saturating_mul(every);
+        next(self.frames_every)
+            .min(next(self.log_every))
+            .min(self.steps)
+    }
+}
+
+/// Everything that the loop moves.
+pub struct Campaign<'a> {
+    /// The molecules.
+    pub system: &'a System,
+    /// How they move.
+    pub scheme: Scheme,
+    /// Where they are stepped; its slots are `replicas` at `step`, with forces.
+    pub engine: &'a mut dyn Engine,
+    /// The state at `step`, brought up to date at every event.
+    pub replicas: &'a mut [Replica],
+    /// Steps made.
+    pub step: u64,
+    /// What is written.
+    pub outputs: &'a mut Outputs,
+}
+
+impl Campaign<'_> {
+    /// Steps to the end of the calendar or to an interruption; `save` is called with the state and
+    /// the lengths of all flushed outputs at every checkpoint, the last one being the end.
+    pub fn run(
+        &mut self,
+        calendar: &Calendar,
+        clock: &Clock,
+        interrupt: &Interrupt,
+        progress: &mut Progress,
+        mut save: impl FnMut(u64, &[Replica], Offsets) -> Result<()>,
+    ) -> Result<Ending> {
+        let mut last_checkpoint = Instant::now();
+        let mut pace = Pace::new(clock.look_every);
+        if self.step == 0 {
+            self.observe(calendar)?;
+        }
+        let ending = loop {
+            let nobody_left = !self.replicas.iter().any(Replica::is_running);
+            if self.step >= calendar.steps || nobody_left {
+                break Ending::Complete;
+            }
+            if let Some(cause) = interrupt.cause() {
+                break Ending::Interrupted(cause);
+            }
+            if last_checkpoint.elapsed() >= clock.checkpoint_every {
+                self.checkpoint(&mut save)?;
+                last_checkpoint = Instant::now();
+            }
+            let event = calendar.next_after(self.step);
+            let steps = pace.steps().min(event - self.step);
+            let started = Instant::now();
+            self.engine.advance(self.scheme.program(), steps)?;
+            pace.took(steps, started.elapsed());
+            self.step += steps;
+            if self.step == event {
+                self.observe(calendar)?;
+            }
+            progress.at(self.step);
+        };
+        progress.finish();
+        self.checkpoint(&mut save)?;
+        Ok(ending)
+    }
+
+    /// Writes what is due at this step.
+    fn observe(&mut self, calendar: &Calendar) -> Result<()> {
+        self.engine.snapshot(self.replicas)?;
+        if self.step.is_multiple_of(calendar.frames_every) {
+            self.outputs.frame(self.system, self.replicas)?;
+        }
+        if self.step.is_multiple_of(calendar.log_every) {
+            self.outputs.log(self.system, self.replicas)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(
+        &mut self,
+        save: &mut impl FnMut(u64, &[Replica], Offsets) -> Result<()>,
+    ) -> Result<()> {
+        self.engine.snapshot(self.replicas)?;
+        let offsets = self.outputs.flush(self.replicas)?;
+        save(self.step, self.replicas, offsets)
+    }
+}
+
+/// How many steps fit between two looks at the clock.
+struct Pace {
+    look_every: Duration,
+    steps: u64,
+}
+
+impl Pace {
+    fn new(look_every: Duration) -> Self {
+        Self {
+            look_every,
+            steps: 1,
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Learns from how long some steps took; never more than doubles.
+    fn took(&mut self, steps: u64, time: Duration) {
+        let fitting = self.look_every.as_secs_f64() / time.as_secs_f64().max(1e-9) * steps as f64;
+        self.steps = (fitting as u64).clamp(1, 2 * self.steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_stops_at_every_event_and_at_the_end() {
+        let calendar = Calendar {
+            steps: 25,
+            frames_every: 10,
+            log_every: 4,
+        };
+        let mut stops = vec![0];
+        while *stops.last().unwrap() < calendar.steps {
+            stops.push(calendar.next_after(*stops.last().unwrap()));
+        }
+        assert_eq!(stops, [0, 4, 8, 10, 12, 16, 20, 24, 25]);
+        let rare = Calendar {
+            steps: 7,
+            frames_every: u64::MAX,
+            log_every: u64::MAX,
+        };
+        assert_eq!(rare.next_after(0), 7);
+    }
+}

@@ -1,0 +1,82 @@
+//! Energies of all replicas over time, as one CSV file.
+//!
+//! The kinetic energy is the replica's own (after the bath operation, see
+//! [`Replica::kinetic_ev`]), and the temperature is that energy over the degrees of freedom. The
+//! conserved energy is of the full-step velocities, less what the bath has put in; without a bath
+//! it is the total energy.
+
+use super::number;
+use crate::replica::Replica;
+use crate::system::Molecule;
+use crate::units::BOLTZMANN_EV_PER_K;
+
+/// The first line.
+pub const HEADER: &[u8] =
+    b"replica,step,time_fs,temperature_K,potential_eV,kinetic_eV,conserved_eV\n";
+
+const DIGITS: usize = 12;
+
+/// Appends the line of one replica.
+pub fn push_row(
+    buffer: &mut Vec<u8>,
+    label: &str,
+    molecule: &Molecule,
+    degrees_of_freedom: usize,
+    replica: &Replica,
+) {
+    let full_step_ev = molecule.kinetic_energy_ev(&replica.velocities_ang_per_fs);
+    let freedom_ev_per_k = 0.5 * degrees_of_freedom as f64 * BOLTZMANN_EV_PER_K;
+    push_text(buffer, label);
+    buffer.push(b',');
+    number::push_integer(buffer, replica.step);
+    buffer.push(b',');
+    number::push_trimmed(buffer, replica.step as f64 * replica.parameters.timestep_fs);
+    for value in [
+        replica.kinetic_ev / freedom_ev_per_k,
+        replica.energy_ev,
+        replica.kinetic_ev,
+        replica.energy_ev + full_step_ev - replica.bath_heat_ev,
+    ] {
+        buffer.push(b',');
+        number::push(buffer, value, DIGITS);
+    }
+    buffer.push(b'\n');
+}
+
+/// A field of text; compounds do have commas in their names. Labels have no quotation marks.
+fn push_text(buffer: &mut Vec<u8>, text: &str) {
+    let quote = text.contains(',');
+    if quote {
+        buffer.push(b'"');
+    }
+    buffer.extend_from_slice(text.as_bytes());
+    if quote {
+        buffer.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::sample::{replicas, system};
+
+    #[test]
+    fn a_row_has_the_columns_of_the_header() {
+        let system = system(&["1,2-x"]);
+        let mut replica = replicas(&system, 1, 1).remove(0);
+        replica.step = 7;
+        replica.energy_ev = -2.5;
+        replica.kinetic_ev = 4.5 * BOLTZMANN_EV_PER_K * 300.0;
+        replica.bath_heat_ev = 0.5;
+        replica.velocities_ang_per_fs = vec![[0.0; 3]; 3];
+        let mut row = Vec::new();
+        push_row(&mut row, "1,2-x-T0-0", &system.molecules[0], 9, &replica);
+        let row = String::from_utf8(row).unwrap();
+        assert_eq!(
+            row,
+            "\"1,2-x-T0-0\",7,3.5,300.000000000,-2.50000000000,0.116333999039,-3.00000000000\n"
+        );
+        let columns = HEADER.split(|byte| *byte == b',').count();
+        assert_eq!(row.split(',').count(), columns + 1);
+    }
+}
