@@ -242,7 +242,7 @@ impl Batch {
     }
 
     /// Makes the device's copy the fresh one, before it is changed there.
-    pub fn to_device(&mut self, gpu: &Gpu) -> Result<()> {
+    pub fn send(&mut self, gpu: &Gpu) -> Result<()> {
         if self.parameters_are_new {
             let parameters = self.parameters.as_flattened();
             let there = &mut self.parameters_there;
@@ -262,7 +262,7 @@ impl Batch {
     }
 
     /// Brings the host's copy up to date.
-    pub fn to_host(&mut self, gpu: &Gpu) -> Result<()> {
+    pub fn fetch(&mut self, gpu: &Gpu) -> Result<()> {
         if self.fresher == Fresher::Device {
             self.numbers.download(gpu)?;
             self.steps.download(gpu)?;
@@ -275,7 +275,7 @@ impl Batch {
 
     /// Puts a replica of the seat's molecule into it.
     pub fn put(&mut self, gpu: &Gpu, seat: usize, replica: &Replica) -> Result<()> {
-        self.to_host(gpu)?;
+        self.fetch(gpu)?;
         self.fresher = Fresher::Host;
         self.write(seat, replica)
     }

@@ -144,7 +144,7 @@ impl CudaEngine {
 
     /// Time on the device of every stage of `steps` steps, launched one by one.
     pub fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
-        self.to_device()?;
+        self.send()?;
         self.gpu.time(|| {
             for seated in &self.batches {
                 for _ in 0..steps {
@@ -192,10 +192,10 @@ impl CudaEngine {
         self.seat(parts, &replicas)
     }
 
-    fn to_device(&mut self) -> Result<()> {
+    fn send(&mut self) -> Result<()> {
         self.batches
             .iter_mut()
-            .try_for_each(|seated| seated.batch.to_device(&self.gpu))
+            .try_for_each(|seated| seated.batch.send(&self.gpu))
     }
 
     /// The launches of one step.
@@ -266,7 +266,7 @@ impl Engine for CudaEngine {
             (replica.id, replica.parameters) = *name;
         }
         for Seated { batch, slots, .. } in &mut self.batches {
-            batch.to_host(&self.gpu)?;
+            batch.fetch(&self.gpu)?;
             batch.read(slots, replicas)?;
         }
         Ok(())
@@ -280,7 +280,7 @@ impl Engine for CudaEngine {
     }
 
     fn evaluate(&mut self) -> Result<()> {
-        self.to_device()?;
+        self.send()?;
         self.batches
             .iter()
             .try_for_each(|seated| self.field.evaluate(&self.gpu, &seated.batch))?;
@@ -288,7 +288,7 @@ impl Engine for CudaEngine {
     }
 
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
-        self.to_device()?;
+        self.send()?;
         for number in 0..self.batches.len() {
             let Seated { batch, graph, .. } = &self.batches[number];
             if graph
