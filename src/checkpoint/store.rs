@@ -42,13 +42,20 @@ impl Checkpoint {
         saved.map_err(|source| {
             // Room for other files is worth more than half a checkpoint.
             let _ = disk.remove(&unfinished);
+            let last =
+                read(&disk.path(CHECKPOINT)).or_else(|_| read(&disk.path(CHECKPOINT_PREVIOUS)));
+            let last = last.map_or_else(
+                |_| "there is none before it".to_owned(),
+                |last| format!("the last one saved is of step {}", last.step),
+            );
             Error::run(format!(
-                "cannot save the checkpoint of step {} in {}: {source}; it needs {} bytes",
+                "cannot write {}, the checkpoint of step {}: {source}; it needs {} bytes, and \
+                 {last}",
+                disk.path(&unfinished).display(),
                 self.step,
-                folder.path().display(),
                 bytes.len()
             ))
-            .hint("make room, and go on from the checkpoint before it with --resume")
+            .hint("make room, and go on from the last checkpoint with --resume")
         })
     }
 }

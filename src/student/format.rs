@@ -17,7 +17,10 @@ use crate::error::{Error, Result};
 use crate::structure::Domain;
 
 /// The students inside this program: name and file.
-const EMBEDDED: [(&str, &[u8]); 0] = [];
+const EMBEDDED: [(&str, &[u8]); 1] = [(
+    "default",
+    include_bytes!("../../models/default.safetensors"),
+)];
 
 /// The tensor of the isolated atoms' energies.
 const REFERENCE: &str = "reference_energy";

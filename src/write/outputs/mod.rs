@@ -221,7 +221,9 @@ impl Outputs {
     /// The last frame of a replica; frames are at multiples of the interval and nowhere else.
     fn last_frame(&self, index: usize, replica: &Replica) -> Option<LastFrame> {
         let file = self.dcd.get(index).or(self.extxyz.get(index))?;
-        let frame = replica.step / self.settings.frame_interval_steps;
+        let frame = replica
+            .step
+            .checked_div(self.settings.frame_interval_steps)?;
         (!file.is_empty()).then_some(LastFrame {
             index: frame,
             step: frame * self.settings.frame_interval_steps,
