@@ -1,5 +1,5 @@
-//! Speed of the GPU engine with a student of random weights: benzene at several batch sizes, and
-//! where the time of a step goes.
+//! Speed of the GPU engine with the built-in student: benzene at several batch sizes, and where the
+//! time of a step goes.
 //!
 //! `cargo run --release --example gpu_speed [-- --digest]`
 //!
@@ -14,7 +14,7 @@ use mdrun::engine::{Engine, Op};
 use mdrun::error::Result;
 use mdrun::integrate::{Scheme, start};
 use mdrun::replica::{Parameters, Replica, ReplicaId, Status};
-use mdrun::student::{Architecture, Student};
+use mdrun::student::Student;
 use mdrun::system::{Molecule, System};
 use sha2::{Digest, Sha256};
 
@@ -23,26 +23,15 @@ const REPLICAS: [usize; 7] = [1, 16, 64, 1024, 4096, 16_384, 65_536];
 const SECONDS_MIN: f64 = 0.2;
 const MEASUREMENTS: usize = 5;
 
-/// Random weights are no stable molecule: the step is so short that nothing flies apart meanwhile,
-/// and the work of a step is the same.
+/// Conditions of a usual run.
 const PARAMETERS: Parameters = Parameters {
-    timestep_fs: 1e-3,
+    timestep_fs: 0.5,
     temperature_k: 300.0,
     friction_per_fs: 0.01,
 };
 
 fn main() -> Result<()> {
-    let architecture = Architecture {
-        elements: 9,
-        channels: 128,
-        layers: 2,
-        radial: 16,
-        tensor_channels: 64,
-        gates: true,
-        norm_epsilon: 1e-2,
-        cutoff_ang: 5.0,
-    };
-    let student = Student::random(&architecture, 1);
+    let student = Student::embedded("default")?;
     let system = Arc::new(System {
         molecules: vec![benzene()],
         seed: 1,

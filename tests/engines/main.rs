@@ -140,6 +140,7 @@ fn forces_and_energies_agree_with_f64() {
 #[test]
 fn other_students_agree_too() {
     gpu_or_skip!();
+    agrees_with_f64(&Student::embedded("default").unwrap(), &[12, 21, 2], 14);
     agrees_with_f64(&Student::random(&architecture(3, true), 4), &[12, 5], 2);
     agrees_with_f64(&Student::random(&architecture(2, false), 5), &[9, 4], 3);
 }

@@ -72,6 +72,13 @@ fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::student::Student;
+
+    #[test]
+    fn the_built_in_student_has_kernels() {
+        let student = Student::embedded("default").unwrap();
+        assert!(ptx(Sizes::of(&student)).is_some());
+    }
 
     #[test]
     fn every_gpu_from_8_0_on_gets_code_that_it_can_run() {
