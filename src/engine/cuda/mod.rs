@@ -8,11 +8,14 @@
 //! shared out over batches, one after the other, when they do not fit into the memory together.
 
 mod abi;
+mod arrays;
 mod batch;
 mod field;
 mod gpu;
 mod images;
+mod launches;
 mod layout;
+mod network;
 mod steps;
 mod weights;
 
