@@ -98,13 +98,13 @@ def markdown(results):
     return "\n".join(lines) + "\n"
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("student", help="a .safetensors student, or a training's checkpoint (its averaged weights)")
     parser.add_argument("--set", action="append", required=True, metavar="NAME=PATTERN", help="may be given many times")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="stem of the .json and .md written")
     parser.add_argument("--buckets", default="16,24,32,48,64")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
 
     jax.config.update("jax_default_matmul_precision", "highest")
     student = format.read_any(arguments.student)

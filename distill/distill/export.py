@@ -80,7 +80,7 @@ def golden(parameters, config, reference_energy_ev, structures):
     return rows
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="of train; its averaged weights are exported")
     parser.add_argument("--name", required=True)
@@ -92,7 +92,7 @@ def main():
     parser.add_argument("--teacher", default=TEACHER)
     parser.add_argument("--data", default="", help="a sentence on the training frames and their source")
     parser.add_argument("--licence", default=LICENCE)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")

@@ -72,7 +72,7 @@ def pack(results):
     )
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("smiles", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--limit", type=int, help="use only the first molecules of the shuffled list")
     parser.add_argument("--atoms-max", type=int, default=64)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
 
     rows = read_smiles(arguments.smiles)
     random.Random(arguments.seed).shuffle(rows)

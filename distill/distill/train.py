@@ -157,7 +157,7 @@ def student_of(arguments):
     return Config(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Config)})
 
 
-def parse():
+def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", nargs="+", required=True, help="glob patterns of labelled shards")
     parser.add_argument("--valid", nargs="+", required=True)
@@ -183,7 +183,7 @@ def parse():
     parser.add_argument("--log", help="JSON lines")
     parser.add_argument("--seed", type=int, default=1)
     add_student_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def read_frames(patterns, atoms_max, frames_max=None):
@@ -194,8 +194,8 @@ def read_frames(patterns, atoms_max, frames_max=None):
     return dataset.subset(frames, chosen)
 
 
-def main():
-    arguments = parse()
+def main(words=None):
+    arguments = parse(words)
     jax.config.update("jax_default_matmul_precision", arguments.precision)
     padded = sorted(int(size) for size in arguments.buckets.split(","))
     atoms_max = min(arguments.atoms_max or max(padded), max(padded))

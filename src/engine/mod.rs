@@ -12,6 +12,8 @@ pub mod cuda;
 mod device;
 pub mod host;
 pub mod potential;
+#[cfg(feature = "reference")]
+pub mod reference;
 
 use std::sync::Arc;
 
@@ -102,6 +104,16 @@ pub fn open(
             Ok(gpu) => on_gpu(gpu),
             Err(_) => on_cpu(),
         },
+        #[cfg(feature = "reference")]
+        Device::Reference => {
+            let field = reference::Reference::new(student, system);
+            let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
+            Ok(Opened {
+                engine: Box::new(engine),
+                device: device::cpu_model(),
+            })
+        }
+        #[cfg(not(feature = "reference"))]
         Device::Reference => Err(Error::input("this build has no reference engine")
             .hint("build with the feature `reference`")),
     }

@@ -50,14 +50,17 @@ impl<T: Real> Rank<T> {
         }
     }
 
-    /// The product's rows of all atoms, from the densities of the elements that occur.
-    fn forward(&self, elements: &[u8], species: &[u8], tape: &mut RankTape<T>, y: &mut [T]) {
+    /// A W from the densities of the elements that occur.
+    fn product(&self, elements: &[u8], tape: &mut RankTape<T>) {
         let rows = tape.densities.len() / elements.len();
-        tape.products.fill(T::ZERO);
-        for (element, densities) in elements.iter().zip(tape.densities.chunks_exact(rows)) {
-            self.weights[usize::from(*element)].forward_add(densities, &mut tape.products);
+        let mut weights = elements.iter().map(|e| &self.weights[usize::from(*e)]);
+        let mut densities = tape.densities.chunks_exact(rows);
+        if let (Some(first), Some(densities)) = (weights.next(), densities.next()) {
+            first.forward(densities, &mut tape.products);
         }
-        self.gate.add(species, &tape.products, y);
+        for (weight, densities) in weights.zip(densities) {
+            weight.forward_add(densities, &mut tape.products);
+        }
     }
 
     /// The gradient by the densities, in their place.
@@ -184,15 +187,19 @@ impl<T: Real> Density<T> {
                 &tape.slots,
                 &mut tape_of_rank.densities,
             );
+            rank.product(&tape.elements, tape_of_rank);
         }
         for (atom, z) in geometry.species.iter().enumerate() {
             let embedding = row(&self.embedding, usize::from(*z), channels);
             row_mut(q, atom, channels).copy_from_slice(embedding);
         }
-        v.fill(T::ZERO);
-        t.fill(T::ZERO);
-        for ((rank, tape_of_rank), y) in self.ranks.iter().zip(&mut tape.ranks).zip([q, v, t]) {
-            rank.forward(&tape.elements, &geometry.species, tape_of_rank, y);
+        for (n, (rank, tape_of_rank)) in self.ranks.iter().zip(&tape.ranks).enumerate() {
+            let products = &tape_of_rank.products;
+            match n {
+                0 => rank.gate.add(&geometry.species, products, q),
+                1 => rank.gate.apply(&geometry.species, products, v),
+                _ => rank.gate.apply(&geometry.species, products, t),
+            }
         }
     }
 

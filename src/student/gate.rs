@@ -5,7 +5,7 @@ use multiversion::multiversion;
 use super::format::Student;
 use super::linear::narrow;
 use super::real::Real;
-use super::rows::row;
+use super::rows::{row, row_mut};
 
 /// g, one row an element; of ones where the student has no gates.
 #[derive(Clone, Debug)]
@@ -26,30 +26,31 @@ impl<T: Real> Gate<T> {
         Self { table, channels }
     }
 
-    /// y = g[z] ⊙ x, for one or several rows of C channels an atom. Also its own gradient.
+    /// y = g[z] ⊙ x, for one or several rows of C channels an atom. It is its own gradient.
     pub fn apply(&self, species: &[u8], x: &[T], y: &mut [T]) {
-        y.fill(T::ZERO);
-        self.add(species, x, y);
+        rows::<T, false>(self, species, x, y);
     }
 
     /// y += g[z] ⊙ x
     pub fn add(&self, species: &[u8], x: &[T], y: &mut [T]) {
-        add_rows((&self.table, self.channels), species, x, y);
+        rows::<T, true>(self, species, x, y);
     }
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn add_rows<T: Real>((table, channels): (&[T], usize), species: &[u8], x: &[T], y: &mut [T]) {
-    if species.is_empty() {
-        return;
-    }
-    let width = x.len() / species.len();
-    let atoms = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
-    for (z, (x, y)) in species.iter().zip(atoms) {
-        let gate = row(table, usize::from(*z), channels);
-        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
-            for n in 0..channels {
-                y[n] = gate[n].mul_add(x[n], y[n]);
+fn rows<T: Real, const ADD: bool>(gate: &Gate<T>, species: &[u8], x: &[T], y: &mut [T]) {
+    let channels = gate.channels;
+    let rows = x.len() / channels / species.len().max(1);
+    for (atom, z) in species.iter().enumerate() {
+        let gate = row(&gate.table, usize::from(*z), channels);
+        for n in rows * atom..rows * (atom + 1) {
+            let (x, y) = (row(x, n, channels), row_mut(y, n, channels));
+            for c in 0..channels {
+                y[c] = if ADD {
+                    gate[c].mul_add(x[c], y[c])
+                } else {
+                    gate[c] * x[c]
+                };
             }
         }
     }

@@ -78,7 +78,7 @@ impl<T: Real> Packed<T> {
 
     /// Multiplies the rows of X.
     pub fn product(&self, x: &[T], y: &mut [T], start: Start<'_, T>) {
-        assert!(x.len() % self.rows == 0 && x.len() / self.rows * self.columns == y.len());
+        assert!(x.len().is_multiple_of(self.rows) && x.len() / self.rows * self.columns == y.len());
         match start {
             Start::Zero => multiply::<T, false>(self, x, y),
             Start::Add => multiply::<T, true>(self, x, y),
@@ -93,7 +93,7 @@ impl<T: Real> Packed<T> {
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 fn multiply<T: Real, const ADD: bool>(w: &Packed<T>, x: &[T], y: &mut [T]) {
-    if w.columns % LANES != 0 {
+    if !w.columns.is_multiple_of(LANES) {
         return any_width::<T, ADD>(w, x, y);
     }
     let single = size_of::<T>() == size_of::<f32>();

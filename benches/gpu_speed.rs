@@ -1,7 +1,7 @@
 //! Speed of the GPU engine with the built-in student: benzene at several batch sizes, and where the
 //! time of a step goes.
 //!
-//! `cargo run --release --example gpu_speed [-- --digest]`
+//! `cargo bench --bench gpu_speed [-- --digest]`
 //!
 //! `--digest` steps a few molecules instead and prints a number made of all bits of their state:
 //! every GPU must print the same, and so must the driver that runs the kernels on the host.

@@ -1,27 +1,24 @@
-//! Time of one evaluation of a student with random weights, for molecules of several sizes.
+//! Time of one evaluation on one core, beside which `student_torch.py` prints that of `PyTorch`.
 //!
-//! `cargo run --release --example student_speed`
+//! `cargo bench --bench student [-- WEIGHTS.safetensors]`; without a file, random weights. The
+//! least of many single evaluations is taken: on a shared machine it is the only steady figure.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
 use mdrun::student::random::SplitMix;
 use mdrun::student::{Architecture, Network, Student, Workspace};
 
 fn main() {
-    let architecture = Architecture {
-        elements: 9,
-        channels: 128,
-        layers: 2,
-        radial: 16,
-        tensor_channels: 64,
-        gates: true,
-        norm_epsilon: 1e-2,
-        cutoff_ang: 5.0,
+    let file = std::env::args().skip(1).find(|a| !a.starts_with("--"));
+    let student = match file {
+        Some(path) => Student::open(Path::new(&path)).unwrap_or_else(|error| panic!("{error}")),
+        None => Student::random(&usual(), 1),
     };
-    let network = Network::<f32>::new(&Student::random(&architecture, 1));
+    let network = Network::<f32>::new(&student);
     let mut workspace = Workspace::new(&network, 50);
-    println!("atoms  pairs  microseconds, the least of many evaluations");
+    println!("atoms  pairs  microseconds  evaluations/s on one core");
     for (atoms, elements) in [(12, 2), (21, 3), (50, 4)] {
         let (species, positions_ang) = cloud(atoms, elements);
         let mut forces = vec![[0.0; 3]; atoms];
@@ -32,7 +29,26 @@ fn main() {
             network.evaluate(&mut workspace, &species, positions, &mut forces);
             least = least.min(start.elapsed().as_secs_f64());
         }
-        println!("{atoms:5}  {:5}  {:8.1}", workspace.pairs(), 1e6 * least);
+        let pairs = workspace.pairs();
+        println!(
+            "{atoms:5}  {pairs:5}  {:12.1}  {:8.0}",
+            1e6 * least,
+            1.0 / least
+        );
+    }
+}
+
+/// The sizes of the students that are trained.
+fn usual() -> Architecture {
+    Architecture {
+        elements: 9,
+        channels: 128,
+        layers: 2,
+        radial: 16,
+        tensor_channels: 64,
+        gates: true,
+        norm_epsilon: 1e-2,
+        cutoff_ang: 5.0,
     }
 }
 
@@ -48,10 +64,6 @@ fn cloud(atoms: usize, elements: u8) -> (Vec<u8>, Vec<[f64; 3]>) {
             positions_ang.push(x);
         }
     }
-    (
-        (0..atoms)
-            .map(|n| (n % usize::from(elements)) as u8)
-            .collect(),
-        positions_ang,
-    )
+    let species = (0..atoms).map(|n| (n % usize::from(elements)) as u8);
+    (species.collect(), positions_ang)
 }

@@ -1,0 +1,45 @@
+//! The network against the oracle, which is written independently and differentiated by a machine.
+
+use mdrun::engine::reference;
+use mdrun::student::{Architecture, Network, Student};
+
+use super::{architectures, evaluate, largest_difference};
+use crate::molecules::{norm, random, small};
+
+fn agree(architecture: &Architecture, seed: u64, atoms: usize) {
+    let student = Student::random(architecture, seed);
+    let molecule = random(atoms, seed);
+    let (energy, forces) = evaluate(&Network::<f64>::new(&student), &molecule);
+    let mut expected = vec![[0.0; 3]; atoms];
+    let expected_energy = reference::evaluate(
+        &student,
+        &molecule.species,
+        &molecule.positions_ang,
+        &mut expected,
+    )
+    .unwrap();
+    // Both sum in f64, in different orders, over some thousand terms of the size of the forces.
+    let bound = 1e-11 * (1.0 + norm(&expected));
+    let energy_error = (energy - expected_energy).abs();
+    let force_error = largest_difference(&forces, &expected);
+    assert!(
+        energy_error < bound && force_error < bound,
+        "{architecture:?}, {atoms} atoms: {energy_error:e} {force_error:e}"
+    );
+}
+
+#[test]
+fn energies_and_forces_agree_for_every_option() {
+    for (seed, architecture) in architectures().iter().enumerate() {
+        for atoms in [2, 3, 9, 24] {
+            agree(architecture, seed as u64, atoms);
+        }
+    }
+}
+
+#[test]
+fn energies_and_forces_agree_for_every_size() {
+    for atoms in 1..=65 {
+        agree(&small(), 11, atoms);
+    }
+}
