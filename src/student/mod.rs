@@ -36,3 +36,4 @@ mod update;
 pub use architecture::Architecture;
 pub use format::Student;
 pub use network::{Network, Workspace};
+pub use repulsion::repulsion_constants;
