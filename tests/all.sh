@@ -5,10 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=target/test-venv
-if [ ! -x $venv/bin/python ] || ! cmp -s tests/python/requirements.txt $venv/installed; then
+wanted=$(cat tests/python/requirements.txt distill/requirements-test.txt)
+if [ ! -x $venv/bin/python ] || [ "$wanted" != "$(cat $venv/installed 2>/dev/null)" ]; then
     python3 -m venv $venv
-    $venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
-    cp tests/python/requirements.txt $venv/installed
+    $venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        -r tests/python/requirements.txt -r distill/requirements-test.txt
+    echo "$wanted" >$venv/installed
 fi
 export MDRUN_TEST_PYTHON=$PWD/$venv/bin/python
 

@@ -36,6 +36,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         _ => Mode::Fresh,
     };
     let plan = Plan::resolve(&config, &overrides, &student.domain())?;
+    engine::check(plan.device, &student)?;
     let interrupt = Interrupt::install(plan.walltime_max)?;
     let folder = Arc::new(Folder::open(&plan.outputs.folder, mode)?);
     let saved = if arguments.resume {
@@ -57,8 +58,8 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
             plan.system.seed
         );
     }
-    let session = Session::begin(plan, &student, folder, saved, process)?;
-    session.run(&interrupt, arguments.json)
+    let job = Job::begin(plan, &student, folder, saved, process)?;
+    job.run(&interrupt, arguments.json)
 }
 
 /// Says what would run.
@@ -78,16 +79,12 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
     let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
     println!("molecules");
     for (index, molecule) in plan.system.molecules.iter().enumerate() {
-        let count = plan
-            .replicas
-            .iter()
-            .filter(|r| r.id.molecule as usize == index)
-            .count();
-        println!(
-            "  {}: {} atoms, {count} replicas",
-            molecule.name,
-            molecule.len()
+        let of_this = |replica: &&Replica| replica.id.molecule as usize == index;
+        let copies = count(
+            plan.replicas.iter().filter(of_this).count() as u64,
+            "replica",
         );
+        println!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
     }
     println!(
         "dynamics   {} of {} fs, {}",
@@ -185,7 +182,7 @@ fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
 }
 
 /// A campaign with its device and files open.
-struct Session {
+struct Job {
     plan: Plan,
     system: Arc<System>,
     student_hash: String,
@@ -199,7 +196,7 @@ struct Session {
     process: Process,
 }
 
-impl Session {
+impl Job {
     /// Opens device and files, at the checkpoint if there is one; minimises and heats if not.
     fn begin(
         plan: Plan,
@@ -254,7 +251,7 @@ impl Session {
         let mut replicas = plan.replicas.clone();
         let opened = engine::open(plan.device, student, &system, &replicas)?;
         let outputs = Outputs::create(folder, settings, &system, &replicas)?;
-        let mut session = Self {
+        let mut job = Self {
             student_hash: student.sha256.clone(),
             plan,
             system,
@@ -266,9 +263,9 @@ impl Session {
             process,
             replicas: Vec::new(),
         };
-        session.prepare(&mut replicas)?;
-        session.replicas = replicas;
-        Ok(session)
+        job.prepare(&mut replicas)?;
+        job.replicas = replicas;
+        Ok(job)
     }
 
     /// Relaxes the structures if the plan says so, and gives them velocities.
@@ -303,8 +300,8 @@ impl Session {
     fn run(mut self, interrupt: &Interrupt, json: bool) -> Result<u8> {
         let plan = &self.plan;
         eprintln!(
-            "{} replicas of {} to step {} on {}",
-            self.replicas.len(),
+            "{} of {} to step {} on {}",
+            count(self.replicas.len() as u64, "replica"),
             count(plan.system.molecules.len() as u64, "molecule"),
             plan.steps,
             self.opened.device
@@ -378,7 +375,10 @@ impl Session {
             speed,
             failures,
         };
-        summary.write(self.outputs.folder())?;
+        // A finished run that was looked at again keeps the words about how it went.
+        if self.restarts == 0 || step > self.first_step {
+            summary.write(self.outputs.folder())?;
+        }
         if json {
             super::print(&format!("{}\n", summary.to_json()?));
         }

@@ -67,6 +67,15 @@ pub struct Opened {
     pub device: String,
 }
 
+/// Refuses a device that is not there, before anything is written.
+pub fn check(device: Device, student: &Student) -> Result<()> {
+    match device {
+        Device::Cuda(number) => Gpu::open(number as usize, Some(student)).map(drop),
+        Device::Reference if cfg!(not(feature = "reference")) => Err(no_reference()),
+        Device::Auto | Device::Cpu | Device::Reference => Ok(()),
+    }
+}
+
 /// Opens an engine on a device, with one slot for each of `replicas`.
 pub fn open(
     device: Device,
@@ -98,12 +107,9 @@ pub fn open(
         })
     };
     match device {
-        Device::Cpu => on_cpu(),
+        // The GPU must be asked for until its tests have run on one.
+        Device::Auto | Device::Cpu => on_cpu(),
         Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
-        Device::Auto => match Gpu::open(0, Some(student)) {
-            Ok(gpu) => on_gpu(gpu),
-            Err(_) => on_cpu(),
-        },
         #[cfg(feature = "reference")]
         Device::Reference => {
             let field = reference::Reference::new(student, system);
@@ -114,9 +120,12 @@ pub fn open(
             })
         }
         #[cfg(not(feature = "reference"))]
-        Device::Reference => Err(Error::input("this build has no reference engine")
-            .hint("build with the feature `reference`")),
+        Device::Reference => Err(no_reference()),
     }
+}
+
+fn no_reference() -> Error {
+    Error::input("this build has no reference engine").hint("build with the feature `reference`")
 }
 
 /// Opens an engine that computes in f64 on the CPU, for derivatives of forces.

@@ -124,7 +124,7 @@ fn check_says_what_would_run_and_writes_nothing() {
     let output = scene.run(&["check", "config.toml"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for part in ["water: 3 atoms, 1 replicas", "time", "memory", "disk"] {
+    for part in ["water: 3 atoms, 1 replica", "time", "memory", "disk"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!scene.path("config.out").exists() && !scene.path("config").exists());
