@@ -14,4 +14,10 @@ export MDRUN_TEST_PYTHON=$PWD/$venv/bin/python
 
 cargo test --release
 cargo test --release --no-default-features
+# The GPU engine on a driver that runs its kernels on the host, first and last threads first.
+python3 kernels/build.py --emulator target/emulator
+for order in FORWARDS BACKWARDS; do
+    env EMULATOR_$order=1 LD_LIBRARY_PATH=target/emulator \
+        cargo test --release --no-default-features --test engines
+done
 (cd distill && "$MDRUN_TEST_PYTHON" -m pytest -q)

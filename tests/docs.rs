@@ -63,7 +63,14 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let visible = entries.filter(|path| {
+        !path
+            .file_name()
+            .unwrap()
+            .as_encoded_bytes()
+            .starts_with(b".")
+    });
+    let (folders, files): (Vec<_>, Vec<_>) = visible.partition(|path| path.is_dir());
     let mut found: Vec<PathBuf> = folders.iter().flat_map(|path| documents(path)).collect();
     found.extend(
         files

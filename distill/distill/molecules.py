@@ -14,6 +14,7 @@ A shard is an .npz of flat arrays over M molecules and A atoms:
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import pathlib
 import random
@@ -88,13 +89,14 @@ def main(words=None):
     rows = rows[: arguments.limit]
     arguments.out.mkdir(parents=True, exist_ok=True)
     size = arguments.shard_size
-    with multiprocessing.Pool(arguments.processes) as pool:
+    with multiprocessing.Pool(arguments.processes) if arguments.processes > 1 else contextlib.nullcontext() as pool:
         for shard, start in enumerate(range(0, len(rows), size)):
             path = arguments.out / f"{arguments.smiles.stem}-{shard:03d}.npz"
             if path.exists():
                 continue
             tasks = [(line, smiles, arguments.seed, arguments.atoms_max) for line, smiles in rows[start : start + size]]
-            results = [r for r in pool.imap_unordered(embed, tasks, chunksize=16) if r is not None]
+            made = pool.imap_unordered(embed, tasks, chunksize=16) if pool else map(embed, tasks)
+            results = [r for r in made if r is not None]
             results.sort(key=lambda r: r[0])
             partial = path.with_suffix(".partial.npz")
             np.savez_compressed(partial, **pack(results))

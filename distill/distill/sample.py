@@ -217,7 +217,7 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
 
 def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("molecules", type=pathlib.Path, nargs="+", help="shards made by `molecules`")
+    parser.add_argument("molecules", type=pathlib.Path, nargs="+", help="shards made by `molecules`, or .smi files")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the labelled shards")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--group", type=int, default=5, help="files of molecules that share a shard (large batches are faster)")
@@ -244,9 +244,22 @@ def log(*words):
     print(*words, flush=True)
 
 
+def embedded(paths, folder):
+    """The shards of molecules among `paths`, and those made here, once, of each .smi file."""
+    for path in paths:
+        if path.suffix != ".smi":
+            yield path
+            continue
+        from . import molecules  # needs RDKit, which a machine with a GPU may lack
+
+        molecules.main([str(path), str(folder)])
+        yield from sorted(folder.glob(f"{path.stem}-[0-9][0-9][0-9].npz"))
+
+
 def main(words=None):
     arguments = parse(words)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    arguments.molecules = list(embedded(arguments.molecules, arguments.out / "molecules"))
     # The workers are forked before the GPU is touched.
     workers = multiprocessing.get_context("fork").Pool(arguments.processes) if arguments.processes > 1 else None
     teacher = teacher_f64 = None

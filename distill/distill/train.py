@@ -23,6 +23,8 @@ from .predict import by_temperature, predict
 from .schedule import Schedule
 from .step import Settings
 
+WITHHELD = 20
+
 
 class Stream:
     """Batches of one bucket without replacement: a fresh permutation each epoch."""
@@ -160,7 +162,7 @@ def student_of(arguments):
 def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", nargs="+", required=True, help="glob patterns of labelled shards")
-    parser.add_argument("--valid", nargs="+", required=True)
+    parser.add_argument("--valid", nargs="+", help=f"without it one molecule in {WITHHELD} of the training shards is withheld")
     parser.add_argument("--checkpoint", required=True, help="written often, replaced each time")
     parser.add_argument("--resume", help="checkpoint to go on from; its student and optimiser are kept")
     parser.add_argument("--minutes", type=float, default=1e9, help="wall-clock limit of this run, validation included")
@@ -194,13 +196,22 @@ def read_frames(patterns, atoms_max, frames_max=None):
     return dataset.subset(frames, chosen)
 
 
+def both_sets(arguments, atoms_max):
+    """Frames to train on and to validate with; by molecule, not by frame, where one list has to serve for both."""
+    frames = read_frames(arguments.train, atoms_max)
+    if arguments.valid:
+        return frames, read_frames(arguments.valid, atoms_max, arguments.valid_frames)
+    withheld = frames["line"] % WITHHELD == 0
+    valid = np.flatnonzero(withheld)[: arguments.valid_frames]
+    return dataset.subset(frames, np.flatnonzero(~withheld)), dataset.subset(frames, valid)
+
+
 def main(words=None):
     arguments = parse(words)
     jax.config.update("jax_default_matmul_precision", arguments.precision)
     padded = sorted(int(size) for size in arguments.buckets.split(","))
     atoms_max = min(arguments.atoms_max or max(padded), max(padded))
-    frames = read_frames(arguments.train, atoms_max)
-    valid = read_frames(arguments.valid, atoms_max, arguments.valid_frames)
+    frames, valid = both_sets(arguments, atoms_max)
     schedule = Schedule(
         arguments.rate, arguments.warmup, arguments.decay_from, arguments.total, arguments.energy_weight, arguments.energy_weight_final
     )

@@ -26,7 +26,7 @@ class Morse(Calculator):
     """Every pair of atoms joined by D (e² − 2e), e = exp(−a (r − r0)), with r0 the sum of the covalent radii."""
 
     implemented_properties = ["energy", "forces"]
-    depth_ev, steepness_per_ang = 2.0, 2.0
+    depth_ev, steepness_per_ang = 0.5, 2.0
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -50,12 +50,12 @@ def own_frames(shard, path, temperature_k, seed):
     for index in range(len(mine)):
         numbers, positions, _ = mine.one(index)
         atoms = Atoms(numbers=numbers, positions=positions, calculator=Morse())
-        bath = Langevin(atoms, 1.0 * units.fs, temperature_K=temperature_k, friction=0.02, rng=np.random.RandomState(seed))
+        random = np.random.RandomState(seed)
+        bath = Langevin(atoms, units.fs, temperature_K=temperature_k, friction=0.002 / units.fs, fixcm=False, rng=random)
         for _ in range(4):
             bath.run(5)
-            atoms.get_potential_energy()
             copy = atoms.copy()
-            copy.calc = atoms.calc.__class__()
+            copy.calc = Morse()
             copy.get_forces()
             frames.append(copy)
     write(path, frames, format="extxyz")

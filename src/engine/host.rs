@@ -49,15 +49,15 @@ struct State {
 
 /// Constants of the Ornstein–Uhlenbeck step.
 #[derive(Clone, Copy)]
-struct Bath {
+pub(super) struct Bath {
     /// c = exp(−γ Δt)
-    decay: f64,
+    pub(super) decay: f64,
     /// (1 − c²) k T in eV
-    noise_ev: f64,
+    pub(super) noise_ev: f64,
 }
 
 impl Bath {
-    fn new(parameters: &Parameters) -> Self {
+    pub(super) fn new(parameters: &Parameters) -> Self {
         let decay = math::exp_of_negative(-parameters.friction_per_fs * parameters.timestep_fs);
         let noise_ev = (1.0 - decay * decay) * BOLTZMANN_EV_PER_K * parameters.temperature_k;
         Self { decay, noise_ev }

@@ -8,6 +8,7 @@
 //! of a replica depend neither on its slot nor on what is in the others.
 
 mod cpu;
+pub mod cuda;
 mod device;
 pub mod host;
 pub mod potential;
@@ -21,6 +22,7 @@ use crate::replica::{Parameters, Replica};
 use crate::student::Student;
 use crate::system::System;
 
+use cuda::{CudaEngine, Gpu, Limits};
 pub use device::Device;
 use host::HostEngine;
 
@@ -72,24 +74,43 @@ pub fn open(
     system: &Arc<System>,
     replicas: &[Replica],
 ) -> Result<Opened> {
+    let on_gpu = |gpu: Gpu| {
+        let device = gpu.name().to_owned();
+        let engine = CudaEngine::new(
+            gpu,
+            system.clone(),
+            Some(student),
+            &[],
+            replicas,
+            Limits::default(),
+        )?;
+        Ok(Opened {
+            engine: Box::new(engine),
+            device,
+        })
+    };
+    let on_cpu = || {
+        let field = cpu::StudentField::<f32>::new(student, system);
+        let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
+        Ok(Opened {
+            engine: Box::new(engine),
+            device: device::cpu_model(),
+        })
+    };
     match device {
-        Device::Auto | Device::Cpu => {
-            let field = cpu::StudentField::<f32>::new(student, system);
-            let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
-            Ok(Opened {
-                engine: Box::new(engine),
-                device: device::cpu_model(),
-            })
-        }
-        Device::Cuda(_) => Err(Error::input("this build computes on the CPU only")
-            .hint("leave --device out, or say --device cpu")),
+        Device::Cpu => on_cpu(),
+        Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
+        Device::Auto => match Gpu::open(0, Some(student)) {
+            Ok(gpu) => on_gpu(gpu),
+            Err(_) => on_cpu(),
+        },
         #[cfg(feature = "reference")]
         Device::Reference => {
             let field = reference::Reference::new(student, system);
             let engine = HostEngine::new(system.clone(), field, Vec::new(), replicas);
             Ok(Opened {
                 engine: Box::new(engine),
-                device: device::cpu_model(),
+                device: format!("f64 reference on {}", device::cpu_model()),
             })
         }
         #[cfg(not(feature = "reference"))]

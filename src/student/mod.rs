@@ -40,3 +40,4 @@ mod update;
 pub use architecture::Architecture;
 pub use format::Student;
 pub use network::{Network, Workspace};
+pub use repulsion::repulsion_constants;

@@ -44,6 +44,12 @@ fn power(z: u8) -> f64 {
     found.expect("the table has every element of a student").1
 }
 
+/// The switch distance in Å, k z z in eV Å and a in Å of two elements: what a GPU needs of them.
+pub fn repulsion_constants(a: Element, b: Element) -> [f64; 3] {
+    let pair = Pair::new(a, b);
+    [pair.switch_ang, pair.charge_ev_ang, pair.screening_ang]
+}
+
 /// Constants of a pair of elements.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_field_names, reason = "the units are part of the names")]

@@ -1,0 +1,162 @@
+"""Compiles kernels.cu for every student and GPU, without a GPU, and says what the compiler made of it.
+
+    python kernels/build.py            writes compiled/ (cubins, PTX, manifest.json); tests/kernels.rs compares the
+                                       manifest with the sources
+    python kernels/build.py --emulator DIRECTORY    a libcuda.so.1 that runs the kernels on the host; what follows
+                                       the directory goes to the C++ compiler, such as -fsanitize=address
+
+The front end is NVRTC 12.2, because drivers from 535 on read its PTX; the assembler is ptxas 12.9, whose cubins
+need no particular driver of the 12 and later series.  Both come from PyPI, pinned, into .tools/ (not committed).
+"""
+
+import argparse
+import ctypes
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import zlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+COMPILED = HERE / "compiled"
+TOOLS = HERE / ".tools"
+WHEELS = ("nvidia-cuda-nvrtc-cu12==12.2.140", "nvidia-cuda-nvcc-cu12==12.9.86")
+
+# A student's sizes: (channels F, radial functions K, tensor channels T).
+STUDENTS = ((128, 16, 64),)
+ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90a")
+FALLBACK = "compute_80"
+
+
+def sources():
+    return sorted(path for suffix in ("*.cu", "*.cuh") for path in HERE.glob(suffix))
+
+
+# Contraction stays off: every fused multiply-add is written, so the bits do not depend on the compiler.
+OPTIONS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space")
+
+
+def defines(student):
+    channels, radial, tensor_channels = student
+    return (
+        f"-DSTUDENT_CHANNELS={channels}",
+        f"-DSTUDENT_RADIAL={radial}",
+        f"-DSTUDENT_TENSOR_CHANNELS={tensor_channels}",
+    )
+
+
+def install():
+    if not TOOLS.exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(TOOLS)]
+        subprocess.run([*pip, *WHEELS], check=True)
+
+
+def inline(name="kernels.cu", seen=None):
+    """One text with every local include in place: NVRTC reads no files."""
+    seen = set() if seen is None else seen
+    lines = [f'#line 1 "{name}"']
+    for number, line in enumerate((HERE / name).read_text().splitlines(), 1):
+        included = re.match(r'#include "(.+)"', line)
+        if included and included[1] not in seen:
+            seen.add(included[1])
+            lines += [inline(included[1], seen), f'#line {number + 1} "{name}"']
+        elif not included and line != "#pragma once":
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def nvrtc():
+    lib = TOOLS / "nvidia" / "cuda_nvrtc" / "lib"
+    # NVRTC looks for its built-in functions by name: the loader must have them already.
+    ctypes.CDLL(str(next(lib.glob("libnvrtc-builtins.so*"))), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(lib / "libnvrtc.so.12"))
+
+
+def to_ptx(library, source, architecture, student):
+    """PTX for a virtual architecture such as compute_80."""
+    program = ctypes.c_void_p()
+    library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
+    options = [f"--gpu-architecture={architecture}", *OPTIONS, *defines(student)]
+    array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    failed = library.nvrtcCompileProgram(program, len(options), array)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    if log.value:
+        print(log.value.decode(), file=sys.stderr)
+    if failed:
+        raise SystemExit(f"{architecture}: NVRTC failed")
+    library.nvrtcGetPTXSize(program, ctypes.byref(size))
+    ptx = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetPTX(program, ptx)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return ptx.value
+
+
+def to_cubin(ptx, architecture, folder):
+    """Assembles PTX; returns the cubin and each kernel's registers, spilt bytes and shared bytes."""
+    source, target = folder / "kernels.ptx", folder / "kernels.cubin"
+    source.write_bytes(ptx)
+    ptxas = TOOLS / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
+    ptxas.chmod(0o755)
+    command = [ptxas, f"-arch={architecture}", "-O3", "--verbose", source, "-o", target]
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    kernels = {}
+    for name, body in re.findall(r"Function properties for (\w+)\n(.*?registers[^\n]*)", report, re.S):
+        spilt = sum(map(int, re.findall(r"(\d+) bytes spill", body)))
+        registers = int(re.search(r"Used (\d+) registers", body)[1])
+        shared = re.search(r"(\d+) bytes smem", body)
+        kernels[name] = {"registers": registers, "spilt_bytes": spilt, "shared_bytes": int(shared[1]) if shared else 0}
+    return target.read_bytes(), kernels
+
+
+def pack(data):
+    return zlib.compress(data, 9)
+
+
+def build():
+    install()
+    library = nvrtc()
+    source = inline()
+    COMPILED.mkdir(exist_ok=True)
+    for path in COMPILED.iterdir():
+        path.unlink()
+    kernels = {}
+    for student in STUDENTS:
+        name = "f{}_k{}_t{}".format(*student)
+        kernels[name] = {}
+        for architecture in ARCHITECTURES:
+            ptx = to_ptx(library, source, architecture.replace("sm_", "compute_"), student)
+            cubin, kernels[name][architecture] = to_cubin(ptx, architecture, TOOLS)
+            (COMPILED / f"{name}.{architecture}.cubin.z").write_bytes(pack(cubin))
+        ptx = to_ptx(library, source, FALLBACK, student)
+        # A text for the driver ends with a zero byte.
+        (COMPILED / f"{name}.{FALLBACK}.ptx.z").write_bytes(pack(ptx + b"\0"))
+    hashes = lambda paths: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    made_from = hashes([*sources(), pathlib.Path(__file__)])
+    manifest = {"made_from": made_from, "files": hashes(sorted(COMPILED.iterdir())), "kernels": kernels}
+    (COMPILED / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def build_emulator(folder, flags):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(path.read_text() for path in sources())
+    names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(', text)
+    (folder / "table.inc").write_text("".join(f"KERNEL({name})\n" for name in names))
+    command = ["c++", "-std=c++17", "-O2", "-mfma", "-ffp-contract=off", "-shared", "-fPIC", "-w"]
+    command += [*flags, *defines(STUDENTS[0]), f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
+    subprocess.run([*command, HERE / "emulator" / "driver.cpp", "-o", folder / "libcuda.so.1"], check=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--emulator", metavar="DIRECTORY")
+    arguments, flags = parser.parse_known_args()
+    if arguments.emulator:
+        build_emulator(arguments.emulator, flags)
+    else:
+        build()

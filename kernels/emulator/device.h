@@ -1,0 +1,218 @@
+// CUDA C++ as plain C++: enough of the language for kernels.cu to run on the host.
+//
+// A block's threads are coroutines of one host thread that take turns at barriers and warp
+// operations only, so every index, formula and rounding is that of the kernels' own source.  Which
+// thread goes first must not matter: with EMULATOR_BACKWARDS in the environment the last one and
+// the last block do, and a result that changes has found a missing barrier.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __restrict__
+
+struct float3 { float x, y, z; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct double3 { double x, y, z; };
+struct uint4 { unsigned x, y, z, w; };
+struct dim3 { unsigned x, y, z; };
+
+inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
+inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
+inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 8); return y; }
+inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+using std::floor;
+using std::fma;
+using std::sqrt;
+
+namespace emulator {
+
+constexpr int WARP_LANES = 32;
+constexpr size_t STACK_BYTES = 64 << 10;
+
+// Leaves one stack for another: what a call must preserve (System V, x86-64) is pushed on the old one and popped
+// from the new one.  The library's swapcontext would ask the kernel about signals each time.
+asm(R"(
+.text
+.local change_stack
+change_stack:
+    push %rbp
+    push %rbx
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rsp, (%rdi)
+    mov %rsi, %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbx
+    pop %rbp
+    ret
+)");
+extern "C" void change_stack(void** from, void* to);
+
+struct Barrier {
+    int members = 0, arrived = 0;
+    unsigned generation = 0;
+};
+
+struct Thread {
+    void* top;
+    dim3 index;
+    bool done = false;
+    std::vector<char> stack = std::vector<char>(STACK_BYTES);
+};
+
+struct Warp {
+    Barrier barrier;
+    uint64_t slots[WARP_LANES];
+};
+
+struct Block {
+    dim3 index, block, grid;
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    Barrier barrier;
+    void* scheduler;
+    size_t current = 0;
+    const std::function<void()>* body = nullptr;
+};
+
+inline Block* now = nullptr;
+
+inline void take_turns() { change_stack(&now->threads[now->current].top, now->scheduler); }
+
+// Waits for all members that have not ended; those that end leave the barrier (see run).
+inline void arrive(Barrier& barrier) {
+    unsigned generation = barrier.generation;
+    barrier.arrived++;
+    while (barrier.generation == generation) {
+        if (barrier.arrived >= barrier.members) {
+            barrier.arrived = 0;
+            barrier.generation++;
+        } else {
+            take_turns();
+        }
+    }
+}
+
+inline Warp& warp() { return now->warps[now->current / WARP_LANES]; }
+
+// Every lane gives a value and gets all of them.
+template <class Number, class Result>
+Result exchange(Number x, Result (*read)(const Warp&, int, int), int argument) {
+    int lane = now->current % WARP_LANES;
+    Warp& mine = warp();
+    uint64_t bits = 0;
+    std::memcpy(&bits, &x, sizeof x);
+    mine.slots[lane] = bits;
+    arrive(mine.barrier);
+    Result result = read(mine, lane, argument);
+    arrive(mine.barrier);
+    return result;
+}
+
+inline void entry() {
+    (*now->body)();
+    now->threads[now->current].done = true;
+    take_turns();
+}
+
+inline bool backwards() {
+    static const bool asked = std::getenv("EMULATOR_BACKWARDS");
+    return asked;
+}
+
+// Runs one block to its end.
+inline void run(Block& block, const std::function<void()>& body) {
+    now = &block;
+    block.body = &body;
+    size_t count = block.threads.size();
+    block.barrier = {int(count), 0, 0};
+    for (size_t w = 0; w < block.warps.size(); w++) {
+        size_t lanes = std::min<size_t>(WARP_LANES, count - w * WARP_LANES);
+        block.warps[w].barrier = {int(lanes), 0, 0};
+    }
+    for (auto& thread : block.threads) {
+        // Six registers of no importance, then where the first change returns to; calls expect 8 modulo 16.
+        thread.done = false;
+        auto end = reinterpret_cast<uintptr_t>(thread.stack.data() + thread.stack.size()) / 16 * 16;
+        auto top = reinterpret_cast<void**>(end) - 8;
+        top[6] = reinterpret_cast<void*>(&entry);
+        thread.top = top;
+    }
+    for (size_t left = count; left > 0;) {
+        for (size_t turn = 0; turn < count; turn++) {
+            size_t t = backwards() ? count - 1 - turn : turn;
+            if (block.threads[t].done) continue;
+            block.current = t;
+            change_stack(&block.scheduler, block.threads[t].top);
+            if (!block.threads[t].done) continue;
+            left--;
+            block.barrier.members--;
+            block.warps[t / WARP_LANES].barrier.members--;
+        }
+    }
+}
+
+// Runs a grid, block after block.
+inline void launch(dim3 grid, dim3 block_size, const std::function<void()>& body) {
+    static Block block;
+    size_t count = size_t(block_size.x) * block_size.y * block_size.z;
+    block.threads.resize(count);
+    block.warps.resize((count + WARP_LANES - 1) / WARP_LANES);
+    block.block = block_size;
+    block.grid = grid;
+    for (size_t t = 0; t < count; t++) block.threads[t].index = {unsigned(t), 0, 0};
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                block.index = {backwards() ? grid.x - 1 - x : x, y, z};
+                run(block, body);
+            }
+}
+
+}  // namespace emulator
+
+#define threadIdx (emulator::now->threads[emulator::now->current].index)
+#define blockIdx (emulator::now->index)
+#define blockDim (emulator::now->block)
+#define gridDim (emulator::now->grid)
+
+inline void __syncthreads() { emulator::arrive(emulator::now->barrier); }
+inline void __syncwarp() { emulator::arrive(emulator::warp().barrier); }
+
+template <class Number>
+Number __shfl_xor_sync(unsigned, Number x, int mask) {
+    return emulator::exchange<Number, Number>(
+        x,
+        [](const emulator::Warp& warp, int lane, int mask) {
+            Number y;
+            std::memcpy(&y, &warp.slots[lane ^ mask], sizeof y);
+            return y;
+        },
+        mask);
+}
+
+inline unsigned __ballot_sync(unsigned, bool x) {
+    return emulator::exchange<uint64_t, unsigned>(
+        x,
+        [](const emulator::Warp& warp, int, int) {
+            unsigned lanes = 0;
+            for (int lane = 0; lane < emulator::WARP_LANES; lane++) lanes |= unsigned(warp.slots[lane] & 1) << lane;
+            return lanes;
+        },
+        0);
+}

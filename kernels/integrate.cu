@@ -1,0 +1,187 @@
+// Time: the operators of a scheme, with the operations of src/engine/host.rs in their order.
+//
+//     kick   v += fraction Δt F/m
+//     drift  x += fraction Δt v
+//     bath   v = c v + √((1 − c²) kT/m) ξ
+//
+// A program is cut at its evaluations of forces; each piece is one launch.  The first piece of a
+// step saves the state, the last one judges it: a replica in which anything failed since returns to
+// what was saved and stays there.
+//
+// Shapes: x, v, F (M, 3), parameters (R, 3) → x, v (M, 3)
+#include "random.cuh"
+#include "sizes.cuh"
+
+constexpr int INTEGRATE_THREADS = 64;
+constexpr int PIECE_OPERATIONS_MAX = 8;
+// Å/fs² for 1 eV/Å on 1 u, and k in eV/K: src/units.rs
+constexpr double ACCELERATION = 1.602176634e-19 / (1e-10 * 1.66053906660e-27) * 1e-20;
+constexpr double BOLTZMANN_EV_PER_K = 1.380649e-23 / 1.602176634e-19;
+
+enum Operation : int { KICK = 0, DRIFT = 1, BATH = 2 };
+
+// A piece of a program.
+struct Piece {
+    int operations;
+    int operation[PIECE_OPERATIONS_MAX];
+    double fraction[PIECE_OPERATIONS_MAX];
+    int begins_step;
+    int ends_step;
+    int program_has_bath;
+};
+
+// What a replica is and lives under.
+struct Conditions {
+    const double* parameters;  // (R, 3): Δt in fs, c = exp(−γ Δt), (1 − c²) k T in eV
+    const unsigned* identity;  // (R, 2): hash of the molecule's name, copy and temperature
+    unsigned long long seed;
+    double temperature_limit_k;
+};
+
+// The atoms of one replica.
+struct Atoms {
+    int count;
+    const double* mass_amu;
+    double *x, *v, *f;
+
+    __device__ Atoms(const Batch& batch, const State& state, int replica) {
+        size_t first = batch.first_row[replica];
+        count = batch.first_row[replica + 1] - first;
+        mass_amu = batch.mass_amu + first;
+        x = state.position_ang + 3 * first;
+        v = state.velocity_ang_per_fs + 3 * first;
+        f = state.force_ev_per_ang + 3 * first;
+    }
+
+    __device__ double twice_kinetic(int atom) const {
+        const double* w = v + 3 * atom;
+        return mass_amu[atom] * (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]);
+    }
+};
+
+// Adds the terms of up to INTEGRATE_THREADS atoms to a sum, one after the other as the host does;
+// all threads get it.
+__device__ inline double add_in_order(double sum, double term, int terms) {
+    __shared__ double shared[INTEGRATE_THREADS];
+    shared[threadIdx.x] = term;
+    __syncthreads();
+    for (int n = 0; n < terms; n++) sum += shared[n];
+    __syncthreads();
+    return sum;
+}
+
+__device__ inline double kinetic_ev(const Atoms& atoms) {
+    double twice = 0.0;
+    for (int start = 0; start < atoms.count; start += INTEGRATE_THREADS) {
+        int atom = start + threadIdx.x;
+        int terms = min(INTEGRATE_THREADS, atoms.count - start);
+        twice = add_in_order(twice, atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0, terms);
+    }
+    return 0.5 * twice / ACCELERATION;
+}
+
+// One operator on the atoms of this thread.
+__device__ inline void operate(Operation operation, double fraction, const Conditions& conditions, int replica,
+                               unsigned long long step, const Atoms& atoms) {
+    const double* parameters = conditions.parameters + 3 * replica;
+    double timestep_fs = parameters[0], decay = parameters[1], noise_ev = parameters[2];
+    for (int atom = threadIdx.x; atom < atoms.count; atom += INTEGRATE_THREADS) {
+        double *x = atoms.x + 3 * atom, *v = atoms.v + 3 * atom;
+        const double* f = atoms.f + 3 * atom;
+        double mass = atoms.mass_amu[atom];
+        if (operation == KICK) {
+            double per_mass = fraction * timestep_fs * ACCELERATION / mass;
+            for (int axis = 0; axis < 3; axis++) v[axis] += per_mass * f[axis];
+        } else if (operation == DRIFT) {
+            double time_fs = fraction * timestep_fs;
+            for (int axis = 0; axis < 3; axis++) x[axis] += time_fs * v[axis];
+        } else {
+            double width = sqrt(noise_ev * ACCELERATION / mass);
+            const unsigned* identity = conditions.identity + 2 * replica;
+            double3 noise = normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
+            v[0] = decay * v[0] + width * noise.x;
+            v[1] = decay * v[1] + width * noise.y;
+            v[2] = decay * v[2] + width * noise.z;
+        }
+    }
+}
+
+__device__ inline void copy(const Atoms& from, const Atoms& to) {
+    for (int n = threadIdx.x; n < 3 * from.count; n += INTEGRATE_THREADS) {
+        to.x[n] = from.x[n];
+        to.v[n] = from.v[n];
+        to.f[n] = from.f[n];
+    }
+}
+
+__device__ inline void copy_energies(const State& from, const State& to, int replica) {
+    to.energy_ev[replica] = from.energy_ev[replica];
+    to.kinetic_ev[replica] = from.kinetic_ev[replica];
+    to.bath_heat_ev[replica] = from.bath_heat_ev[replica];
+}
+
+// One block a replica.
+extern "C" __global__ void __launch_bounds__(INTEGRATE_THREADS) integrate(
+    // constant
+    Batch batch, Conditions conditions, Piece piece,
+    // in and out
+    State state, State saved, Progress progress) {
+    int replica = blockIdx.x;
+    Atoms atoms(batch, state, replica), saved_atoms(batch, saved, replica);
+    int* fault = progress.fault + 4 * replica;
+    int* under_way = fault + 3;
+    bool running = fault[0] == RUNNING;
+    bool stepping = piece.begins_step ? running : *under_way != 0;
+    unsigned long long step = progress.step[replica];
+    __syncthreads();
+    if (!stepping) return;
+
+    if (piece.begins_step) {
+        copy(atoms, saved_atoms);
+        if (threadIdx.x == 0) {
+            copy_energies(state, saved, replica);
+            *under_way = 1;
+        }
+        __syncthreads();
+    }
+
+    // All threads have the sums of energies, thread 0 writes them.
+    double kinetic = 0.0;
+    for (int n = 0; n < piece.operations && running; n++) {
+        bool bath = piece.operation[n] == BATH;
+        double before = bath ? kinetic_ev(atoms) : 0.0;
+        operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, step, atoms);
+        __syncthreads();
+        if (bath) {
+            kinetic = kinetic_ev(atoms);
+            if (threadIdx.x == 0) {
+                state.bath_heat_ev[replica] += kinetic - before;
+                state.kinetic_ev[replica] = kinetic;
+            }
+            __syncthreads();
+        }
+    }
+    if (!piece.ends_step) return;
+
+    // Is the replica still a molecule at a temperature?
+    double temperature_k = 0.0;
+    if (running) {
+        kinetic = piece.program_has_bath ? state.kinetic_ev[replica] : kinetic_ev(atoms);
+        temperature_k = 2.0 * kinetic / (3.0 * double(atoms.count) * BOLTZMANN_EV_PER_K);
+    }
+    bool finite = temperature_k - temperature_k == 0.0;
+    bool good = running && finite && temperature_k <= conditions.temperature_limit_k;
+    __syncthreads();
+    if (!good) copy(saved_atoms, atoms);
+    if (threadIdx.x != 0) return;
+    *under_way = 0;
+    if (good) {
+        state.kinetic_ev[replica] = kinetic;
+        progress.step[replica] = step + 1;
+        return;
+    }
+    copy_energies(saved, state, replica);
+    if (!running) return;
+    fault[0] = finite ? TOO_HOT : NOT_FINITE;
+    progress.fault_value[replica] = temperature_k;
+}

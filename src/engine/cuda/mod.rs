@@ -1,0 +1,329 @@
+//! The engine on an NVIDIA GPU: every replica in every step in one batch, integration included.
+//!
+//! The launches of one step are captured in a graph, and a run of n steps is n replays of it; the
+//! host does nothing else in between. Kernels, their formulas and shapes: `kernels/README.md`.
+//!
+//! A replica's bits depend on its own state alone: rows of products do not see each other, sums run
+//! over a molecule's own atoms in a fixed order, and nothing is added atomically. So replicas may be
+//! shared out over batches, one after the other, when they do not fit into the memory together.
+
+mod abi;
+mod arrays;
+mod batch;
+mod field;
+mod gpu;
+mod images;
+mod launches;
+mod layout;
+mod network;
+mod steps;
+mod weights;
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaGraph, sys};
+
+pub use gpu::{Gpu, StageTime};
+
+use self::batch::{Batch, MoleculeTable};
+use self::field::Field;
+use self::gpu::failed;
+use self::layout::{Extent, molecule_tables, share_out};
+use self::weights::Weights;
+use super::potential::Term;
+use super::{Engine, Op};
+use crate::error::{Error, Result};
+use crate::replica::{Parameters, Replica, ReplicaId, Status};
+use crate::student::Student;
+use crate::system::System;
+
+/// The part of the free memory that is not planned with: for the driver, and fragmentation.
+const MEMORY_RESERVE: f64 = 0.08;
+/// Places for pairs are counted in 31 bits on the device.
+const PAIRS_MAX: usize = (1 << 31) - 1;
+
+/// Limits on what is computed together.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Atoms in one batch at most.
+    pub rows_max: usize,
+}
+
+impl Default for Limits {
+    /// What the memory allows.
+    fn default() -> Self {
+        Self {
+            rows_max: usize::MAX,
+        }
+    }
+}
+
+/// Slots on one GPU, with forces from a student and analytic terms.
+pub struct CudaEngine {
+    gpu: Gpu,
+    system: Arc<System>,
+    molecules: Vec<MoleculeTable>,
+    field: Field,
+    /// The largest batch that there is room for, and may be made.
+    room: Extent,
+    batches: Vec<Seated>,
+    /// For each slot, its batch and seat.
+    seats: Vec<(usize, usize)>,
+    /// For each slot, what of its replica no kernel changes.
+    names: Vec<(ReplicaId, Parameters)>,
+}
+
+/// A batch, who sits in it, and one step of it as a graph once that was asked for.
+struct Seated {
+    batch: Batch,
+    slots: Vec<usize>,
+    graph: Option<(Vec<Op>, CudaGraph)>,
+}
+
+impl CudaEngine {
+    /// An engine on a GPU that was opened for this student, with one slot for each of `replicas`.
+    pub fn new(
+        gpu: Gpu,
+        system: Arc<System>,
+        student: Option<&Student>,
+        terms: &[Term],
+        replicas: &[Replica],
+        limits: Limits,
+    ) -> Result<Self> {
+        let (molecules, elements) = molecule_tables(&system, student)?;
+        let architecture = student.map(|student| &student.architecture);
+        let weights = student
+            .map(|student| Weights::upload(&gpu, student, &elements))
+            .transpose()?;
+
+        // The state of all replicas stays on the device; what a batch computes with is shared.
+        let free_bytes = (gpu.memory_free_bytes()? as f64 * (1.0 - MEMORY_RESERVE)) as usize;
+        let rows = replicas
+            .iter()
+            .map(|replica| replica.positions_ang.len())
+            .sum();
+        let state_bytes = Batch::device_bytes(rows, replicas.len());
+        let bytes =
+            |extent| Field::device_bytes(architecture, elements.len(), extent) + state_bytes;
+        let fits = |extent: Extent| extent.pairs <= PAIRS_MAX && bytes(extent) <= free_bytes;
+        let parts = share_out(replicas, |extent| {
+            fits(extent) && extent.rows <= limits.rows_max
+        });
+        let extents = parts.iter().map(|part| Extent::of(part, replicas));
+        let room = extents.fold(Extent::default(), Extent::max);
+        if !fits(room) {
+            let [needed, there] =
+                [bytes(room), free_bytes].map(|bytes| bytes as f64 / f64::from(1 << 30));
+            let what = format!(
+                "the GPU's memory is too small: {needed:.1} GiB needed, {there:.1} GiB free"
+            );
+            return Err(
+                Error::run(what).hint("run fewer replicas, or end other programs on the GPU")
+            );
+        }
+
+        let wells: Vec<f64> = terms
+            .iter()
+            .map(|Term::HarmonicWell(stiffness)| *stiffness)
+            .collect();
+        let mut engine = Self {
+            field: Field::new(&gpu, architecture.zip(weights), &wells, room)?,
+            gpu,
+            system,
+            molecules,
+            room,
+            batches: Vec::new(),
+            seats: vec![(0, 0); replicas.len()],
+            names: Vec::new(),
+        };
+        engine.seat(parts, replicas)?;
+        Ok(engine)
+    }
+
+    /// How many batches the replicas are computed in.
+    pub fn batch_count(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Time on the device of every stage of `steps` steps, launched one by one.
+    pub fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
+        self.send()?;
+        self.gpu.time(|| {
+            for seated in &self.batches {
+                for _ in 0..steps {
+                    self.launch_step(&seated.batch, program)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn seat(&mut self, parts: Vec<Vec<usize>>, replicas: &[Replica]) -> Result<()> {
+        self.batches.clear();
+        for (number, slots) in parts.into_iter().enumerate() {
+            for (seat, slot) in slots.iter().enumerate() {
+                self.seats[*slot] = (number, seat);
+            }
+            let members: Vec<&Replica> = slots.iter().map(|slot| &replicas[*slot]).collect();
+            let batch = Batch::new(&self.gpu, &self.system, &self.molecules, &members)?;
+            self.batches.push(Seated {
+                batch,
+                slots,
+                graph: None,
+            });
+        }
+        self.names = replicas
+            .iter()
+            .map(|replica| (replica.id, replica.parameters))
+            .collect();
+        Ok(())
+    }
+
+    /// Seats all replicas anew, because one of them is another molecule than before.
+    fn put_another_molecule(&mut self, slot: usize, replica: &Replica) -> Result<()> {
+        let mut replicas: Vec<Replica> = self.names.iter().map(|name| blank(*name)).collect();
+        self.snapshot(&mut replicas)?;
+        replicas[slot].clone_from(replica);
+        let room = self.room;
+        let fits = |extent: Extent| extent.max(room) == room;
+        let parts = share_out(&replicas, fits);
+        if !parts.iter().all(|part| fits(Extent::of(part, &replicas))) {
+            return Err(Error::run(
+                "a replica is larger than this GPU engine was opened for",
+            ));
+        }
+        self.seat(parts, &replicas)
+    }
+
+    fn send(&mut self) -> Result<()> {
+        self.batches
+            .iter_mut()
+            .try_for_each(|seated| seated.batch.send(&self.gpu))
+    }
+
+    /// The launches of one step.
+    fn launch_step(&self, batch: &Batch, program: &[Op]) -> Result<()> {
+        let conditions = batch.conditions(&self.system);
+        for (n, piece) in steps::pieces(program)?.iter().enumerate() {
+            if n > 0 {
+                self.field.evaluate(&self.gpu, batch)?;
+            }
+            let kernel = &self.gpu.kernels.integrate;
+            self.gpu.launch(
+                "integrate",
+                kernel,
+                (batch.len(), 1),
+                abi::INTEGRATE_THREADS,
+                &[
+                    &batch.layout(),
+                    &conditions,
+                    piece,
+                    &batch.state(),
+                    &batch.saved(),
+                    &batch.progress(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// One step of a batch as a graph.
+    fn capture(&self, batch: &Batch, program: &[Op]) -> Result<CudaGraph> {
+        let stream = &self.gpu.stream;
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        stream
+            .begin_capture(mode)
+            .map_err(failed("begin a graph"))?;
+        let launched = self.launch_step(batch, program);
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        launched?;
+        let graph = graph.map_err(failed("end a graph"))?;
+        graph.ok_or_else(|| Error::run("the GPU failed: a step without work"))
+    }
+}
+
+impl Engine for CudaEngine {
+    fn put(&mut self, slot: usize, replica: &Replica) -> Result<()> {
+        let slots = self.seats.len();
+        let Some(&(number, seat)) = self.seats.get(slot) else {
+            return Err(Error::run(format!(
+                "slot {slot} asked of an engine with {slots} slots"
+            )));
+        };
+        let batch = &mut self.batches[number].batch;
+        if batch.molecule(seat) != replica.id.molecule {
+            return self.put_another_molecule(slot, replica);
+        }
+        self.names[slot] = (replica.id, replica.parameters);
+        batch.put(&self.gpu, seat, replica)
+    }
+
+    fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
+        let (asked, slots) = (replicas.len(), self.seats.len());
+        if asked != slots {
+            return Err(Error::run(format!(
+                "{asked} replicas asked of an engine with {slots} slots"
+            )));
+        }
+        for (replica, name) in replicas.iter_mut().zip(&self.names) {
+            (replica.id, replica.parameters) = *name;
+        }
+        for Seated { batch, slots, .. } in &mut self.batches {
+            batch.fetch(&self.gpu)?;
+            batch.read(slots, replicas)?;
+        }
+        Ok(())
+    }
+
+    fn set_parameters(&mut self, slot: usize, parameters: Parameters) {
+        if let Some(&(number, seat)) = self.seats.get(slot) {
+            self.names[slot].1 = parameters;
+            self.batches[number].batch.set_parameters(seat, &parameters);
+        }
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        self.send()?;
+        self.batches
+            .iter()
+            .try_for_each(|seated| self.field.evaluate(&self.gpu, &seated.batch))?;
+        self.gpu.synchronize()
+    }
+
+    fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
+        self.send()?;
+        for number in 0..self.batches.len() {
+            let Seated { batch, graph, .. } = &self.batches[number];
+            if graph
+                .as_ref()
+                .is_none_or(|(captured, _)| captured != program)
+            {
+                let graph = self.capture(batch, program)?;
+                self.batches[number].graph = Some((program.to_vec(), graph));
+            }
+            let graph = self.batches[number].graph.as_ref().map(|(_, graph)| graph);
+            for _ in 0..steps {
+                graph
+                    .map_or(Ok(()), CudaGraph::launch)
+                    .map_err(failed("launch a step"))?;
+            }
+        }
+        self.gpu.synchronize()
+    }
+}
+
+/// A replica of which only the name is known yet.
+fn blank((id, parameters): (ReplicaId, Parameters)) -> Replica {
+    Replica {
+        id,
+        step: 0,
+        parameters,
+        positions_ang: Vec::new(),
+        velocities_ang_per_fs: Vec::new(),
+        forces_ev_per_ang: Vec::new(),
+        energy_ev: 0.0,
+        kinetic_ev: 0.0,
+        bath_heat_ev: 0.0,
+        status: Status::Running,
+    }
+}

@@ -1,0 +1,365 @@
+//! What every engine must do, tried on a GPU.
+//!
+//! Where there is no GPU each test says so and passes. `kernels/build.py --emulator DIRECTORY` makes
+//! a driver that runs the kernels on the host: with `LD_LIBRARY_PATH=DIRECTORY` everything here is
+//! tried without a GPU, which covers all but speed and races.
+
+mod molecules;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
+use mdrun::engine::host::HostEngine;
+use mdrun::engine::potential::{Nothing, Term};
+use mdrun::engine::{Engine, Op};
+use mdrun::integrate::Scheme;
+use mdrun::replica::{Fault, Parameters, Replica, Status};
+use mdrun::student::Student;
+use mdrun::system::System;
+use molecules::{PARAMETERS, architecture, on_host, replicas, system};
+
+/// Sizes around the edges of warps, blocks and product tiles.
+const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
+
+/// Leaves the test with a line past the harness's capture where there is no GPU.
+macro_rules! gpu_or_skip {
+    () => {
+        if let Err(why) = Gpu::open(0, None) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED {}:{}: {}",
+                file!(),
+                line!(),
+                why.what()
+            );
+            return;
+        }
+    };
+}
+
+fn student() -> Student {
+    Student::random(&architecture(2, true), 3)
+}
+
+fn on_gpu(system: &Arc<System>, student: Option<&Student>, replicas: &[Replica]) -> CudaEngine {
+    engine_of(system, student, &[], replicas, usize::MAX)
+}
+
+fn engine_of(
+    system: &Arc<System>,
+    student: Option<&Student>,
+    terms: &[Term],
+    replicas: &[Replica],
+    rows_max: usize,
+) -> CudaEngine {
+    let gpu = Gpu::open(0, student).unwrap();
+    CudaEngine::new(
+        gpu,
+        system.clone(),
+        student,
+        terms,
+        replicas,
+        Limits { rows_max },
+    )
+    .unwrap()
+}
+
+fn evaluated(engine: &mut dyn Engine, replicas: &[Replica]) -> Vec<Replica> {
+    let mut after = replicas.to_vec();
+    engine.evaluate().unwrap();
+    engine.snapshot(&mut after).unwrap();
+    after
+}
+
+fn advanced(
+    engine: &mut dyn Engine,
+    scheme: Scheme,
+    steps: u64,
+    replicas: &[Replica],
+) -> Vec<Replica> {
+    let mut after = replicas.to_vec();
+    engine.advance(scheme.program(), steps).unwrap();
+    engine.snapshot(&mut after).unwrap();
+    after
+}
+
+/// ‖a − b‖/√(3N): root mean square difference of forces.
+fn difference(a: &Replica, b: &Replica) -> f64 {
+    let pairs = a
+        .forces_ev_per_ang
+        .iter()
+        .flatten()
+        .zip(b.forces_ev_per_ang.iter().flatten());
+    let square: f64 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
+    (square / (3 * a.forces_ev_per_ang.len()) as f64).sqrt()
+}
+
+fn size(replica: &Replica) -> f64 {
+    let square: f64 = replica
+        .forces_ev_per_ang
+        .iter()
+        .flatten()
+        .map(|x| x * x)
+        .sum();
+    (square / (3 * replica.forces_ev_per_ang.len()) as f64).sqrt()
+}
+
+/// Both f32 implementations differ from f64 by their roundings, which are as many and as large but
+/// not the same: three times the host's error, and 1e-6 of the forces where that happens to be small.
+fn agrees_with_f64(student: &Student, sizes: &[usize], seed: u64) {
+    let system = system(sizes, seed);
+    let start = replicas(&system, 0);
+    let exact = evaluated(&mut on_host::<f64>(&system, student, &start), &start);
+    let single = evaluated(&mut on_host::<f32>(&system, student, &start), &start);
+    let gpu = evaluated(&mut on_gpu(&system, Some(student), &start), &start);
+    for ((exact, single), gpu) in exact.iter().zip(&single).zip(&gpu) {
+        let atoms = exact.positions_ang.len();
+        assert_eq!(gpu.status, exact.status, "{atoms} atoms");
+        let bound = 3.0 * difference(single, exact) + 1e-6 * size(exact);
+        let error = difference(gpu, exact);
+        assert!(
+            error <= bound,
+            "{atoms} atoms: forces {error:e}, bound {bound:e}"
+        );
+        let bound_ev = 3.0 * (single.energy_ev - exact.energy_ev).abs() + 1e-6 * atoms as f64;
+        let error_ev = (gpu.energy_ev - exact.energy_ev).abs();
+        assert!(
+            error_ev <= bound_ev,
+            "{atoms} atoms: energy {error_ev:e}, bound {bound_ev:e}"
+        );
+    }
+}
+
+#[test]
+fn forces_and_energies_agree_with_f64() {
+    gpu_or_skip!();
+    agrees_with_f64(&student(), &SIZES, 1);
+}
+
+#[test]
+fn other_students_agree_too() {
+    gpu_or_skip!();
+    agrees_with_f64(&Student::embedded("default").unwrap(), &[12, 21, 2], 14);
+    agrees_with_f64(&Student::random(&architecture(3, true), 4), &[12, 5], 2);
+    agrees_with_f64(&Student::random(&architecture(2, false), 5), &[9, 4], 3);
+}
+
+#[test]
+fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[1, 65, 3, 12, 16, 31, 2, 17], 6));
+    let start = replicas(&system, 0);
+    let run = |replicas: &[Replica], rows_max| {
+        let mut engine = engine_of(&system, Some(&student), &[], replicas, rows_max);
+        engine.evaluate().unwrap();
+        (
+            engine.batch_count(),
+            advanced(&mut engine, Scheme::Langevin, 3, replicas),
+        )
+    };
+    let (batches, together) = run(&start, usize::MAX);
+    assert_eq!(batches, 1);
+    assert!(
+        together.iter().all(|replica| replica.step == 3),
+        "{together:?}"
+    );
+    // Alone, in small batches, and behind many copies of another molecule in reversed slots.
+    for slot in [0, 1, 3, 5] {
+        assert_eq!(run(&start[slot..=slot], usize::MAX).1[0], together[slot]);
+    }
+    let (batches, apart) = run(&start, 70);
+    assert_eq!(batches, 3);
+    assert_eq!(apart, together);
+    let mut crowd: Vec<Replica> = start.iter().rev().cloned().collect();
+    crowd.extend((1..20).map(|copy| replicas(&system, copy)[3].clone()));
+    assert_eq!(
+        run(&crowd, usize::MAX).1[..start.len()],
+        *together.iter().rev().cloned().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn advancing_in_parts_gives_the_same_bits() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[3, 12], 7));
+    let start = replicas(&system, 0);
+    let run = |parts: &[u64]| {
+        let mut engine = on_gpu(&system, Some(&student), &start);
+        engine.evaluate().unwrap();
+        let mut after = start.clone();
+        for &steps in parts {
+            engine.advance(Scheme::Langevin.program(), steps).unwrap();
+        }
+        engine.snapshot(&mut after).unwrap();
+        after
+    };
+    let whole = run(&[10]);
+    assert_eq!(run(&[4, 6]), whole);
+    assert_eq!(run(&[1; 10]), whole);
+    // Through the host and back, as a checkpoint does.
+    let half = run(&[5]);
+    let mut engine = on_gpu(&system, Some(&student), &half);
+    assert_eq!(advanced(&mut engine, Scheme::Langevin, 5, &half), whole);
+}
+
+/// Without a network all that remains is f64 arithmetic in a fixed order: the host's, to the bit.
+#[test]
+fn the_integrator_has_the_bits_of_the_host() {
+    gpu_or_skip!();
+    let system = system(&[1, 2, 12, 65, 70, 33], 8);
+    let mut start = replicas(&system, 5);
+    // One flies apart, one is too hot, one is no number.
+    start[2].velocities_ang_per_fs[4] = [2.0, 0.0, 0.0];
+    start[3].velocities_ang_per_fs[7] = [0.3, -0.2, 0.9];
+    start[4].velocities_ang_per_fs[0][1] = f64::NAN;
+    let mut hot = (*system).clone();
+    hot.temperature_limit_k = 2000.0;
+    let hot = Arc::new(hot);
+    for terms in [
+        vec![Term::HarmonicWell(0.5)],
+        vec![Term::HarmonicWell(0.1), Term::HarmonicWell(0.3)],
+    ] {
+        for scheme in [Scheme::Langevin, Scheme::Nve] {
+            let mut host = HostEngine::new(hot.clone(), Nothing, terms.clone(), &start);
+            let mut gpu = engine_of(&hot, None, &terms, &start, usize::MAX);
+            assert_same(&evaluated(&mut gpu, &start), &evaluated(&mut host, &start));
+            for steps in [1, 2, 20] {
+                let expected = advanced(&mut host, scheme, steps, &start);
+                assert_same(&advanced(&mut gpu, scheme, steps, &start), &expected);
+            }
+        }
+    }
+}
+
+/// Equal to the bit, NaN included.
+fn assert_same(a: &[Replica], b: &[Replica]) {
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(format!("{a:?}"), format!("{b:?}"));
+    }
+}
+
+#[test]
+fn a_failed_replica_disturbs_nobody() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[12, 3, 12, 17], 9));
+    let start = replicas(&system, 0);
+    let mut broken = start.clone();
+    broken[0].velocities_ang_per_fs[3] = [3.0, 0.0, 0.0];
+    broken[1].positions_ang[2] = broken[1].positions_ang[1];
+    let run = |replicas: &[Replica], steps| {
+        let mut engine = on_gpu(&system, Some(&student), replicas);
+        engine.evaluate().unwrap();
+        advanced(&mut engine, Scheme::Langevin, steps, replicas)
+    };
+    let (whole, with_faults) = (run(&start, 8), run(&broken, 8));
+    assert_eq!(whole[2..], with_faults[2..]);
+    // One fails in a step: it keeps the last good state.
+    let failed = &with_faults[0];
+    assert!(
+        !failed.is_running() && failed.step < 8,
+        "{:?}",
+        failed.status
+    );
+    let mut same = run(&broken, failed.step)[0].clone();
+    assert!(same.is_running());
+    same.status = failed.status;
+    assert_eq!(&same, failed);
+    // One failed where it stood, and the host says the same of it.
+    let mut host = on_host::<f64>(&system, &student, &broken);
+    assert_eq!(evaluated(&mut host, &broken)[1], with_faults[1]);
+    assert!(matches!(
+        with_faults[1].status,
+        Status::Failed(Fault::TooClose(1, 2, _))
+    ));
+}
+
+#[test]
+fn faults_of_a_geometry_are_those_of_the_host() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[2, 12, 12, 40, 3, 3], 10));
+    let mut start = replicas(&system, 0);
+    start[0].positions_ang[1] = [6.0, 0.0, 0.0];
+    for x in &mut start[1].positions_ang[5..] {
+        x[2] += 50.0;
+    }
+    start[2].positions_ang[7][0] = f64::INFINITY;
+    start[3].positions_ang[39] = start[3].positions_ang[30].map(|x| x + 0.1);
+    start[3].positions_ang[20] = start[3].positions_ang[10].map(|x| x + 0.1);
+    start[4].positions_ang[0][1] = f64::NAN;
+    let host = evaluated(&mut on_host::<f64>(&system, &student, &start), &start);
+    let gpu = evaluated(&mut on_gpu(&system, Some(&student), &start), &start);
+    let statuses = |replicas: &[Replica]| replicas.iter().map(|r| r.status).collect::<Vec<_>>();
+    assert_eq!(statuses(&gpu), statuses(&host));
+    assert_eq!(gpu.iter().filter(|replica| replica.is_running()).count(), 1);
+}
+
+#[test]
+fn slots_take_and_give_replicas_as_they_are() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[3, 12, 12], 11));
+    let start = replicas(&system, 0);
+    let mut engine = on_gpu(&system, Some(&student), &start);
+    let mut after = start.clone();
+    engine.snapshot(&mut after).unwrap();
+    assert_eq!(after, start);
+    // Another molecule into a slot, then back; a new temperature meanwhile.
+    engine.evaluate().unwrap();
+    engine.put(0, &start[1]).unwrap();
+    let cold = Parameters {
+        temperature_k: 10.0,
+        ..PARAMETERS
+    };
+    engine.set_parameters(1, cold);
+    engine.put(0, &start[0]).unwrap();
+    engine.set_parameters(2, cold);
+    let mut expected = start.clone();
+    expected[1].parameters = cold;
+    expected[2].parameters = cold;
+    let mut fresh = on_gpu(&system, Some(&student), &expected);
+    fresh.evaluate().unwrap();
+    engine.evaluate().unwrap();
+    let expected = advanced(&mut fresh, Scheme::Langevin, 3, &expected);
+    assert_eq!(advanced(&mut engine, Scheme::Langevin, 3, &start), expected);
+    assert!(engine.put(3, &start[0]).is_err());
+    assert!(engine.snapshot(&mut after[..2]).is_err());
+}
+
+/// The energy that velocity Verlet conserves, against the same steps on the host in f64: what differs
+/// is the force error, some 1e-6 eV/Å, over a path of some 0.1 Å an atom.
+#[test]
+fn velocity_verlet_follows_the_host() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[12, 21], 12));
+    let start = replicas(&system, 0);
+    let mut host = on_host::<f64>(&system, &student, &start);
+    let mut gpu = on_gpu(&system, Some(&student), &start);
+    host.evaluate().unwrap();
+    gpu.evaluate().unwrap();
+    let expected = advanced(&mut host, Scheme::Nve, 20, &start);
+    for (gpu, host) in advanced(&mut gpu, Scheme::Nve, 20, &start)
+        .iter()
+        .zip(&expected)
+    {
+        assert_eq!((gpu.step, gpu.status), (host.step, host.status));
+        let pairs = gpu
+            .positions_ang
+            .iter()
+            .flatten()
+            .zip(host.positions_ang.iter().flatten());
+        let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-5, "{apart:e} Å apart after 20 steps");
+    }
+}
+
+#[test]
+fn a_scheme_too_long_for_a_launch_is_refused_in_one_line() {
+    gpu_or_skip!();
+    let system = system(&[2], 13);
+    let start = replicas(&system, 0);
+    let mut engine = on_gpu(&system, None, &start);
+    let error = engine.advance(&[Op::Drift(0.1); 9], 1).unwrap_err();
+    assert!(error.what().contains("9 operators"), "{error}");
+    let error = Gpu::open(9, None).err().unwrap();
+    assert!(error.what().contains("no GPU 9"), "{error}");
+}
