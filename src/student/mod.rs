@@ -8,6 +8,10 @@
 //! Features stand as rows of channels, row-major, one molecule at a time: all work is products of
 //! these rows with matrices ([`product`]) and loops along them.
 //!
+//! Every result is a fixed sequence of + − × ÷ √ and fused multiply-adds, sixteen channels side by
+//! side whatever the width of the machine's registers: a molecule has the same bits in any batch,
+//! on any thread, and on any CPU that keeps to IEEE 754. Evaluating allocates nothing.
+//!
 //! The family is `PaiNN`, Schütt, Unke and Gastegger, arXiv:2102.03150.
 
 pub mod architecture;

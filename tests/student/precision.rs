@@ -1,7 +1,8 @@
-//! What f32 costs, against the same network in f64.
+//! What f32 costs, against the same network in f64; and that the bits stay what they are.
 
 use super::{evaluate, network};
-use crate::molecules::{full, norm, random};
+use crate::molecules::{Molecule, full, norm, random};
+use mdrun::student::real::Real;
 
 /// Median and maximum over random networks and molecules of |ΔF|/|F|.
 #[test]
@@ -26,5 +27,42 @@ fn single_precision_forces_are_good_to_five_digits() {
     assert!(
         median < 1e-5 && worst < 1e-3,
         "median {median:e}, worst {worst:e}"
+    );
+}
+
+/// A helix through all elements: no random numbers, no library functions.
+fn helix() -> Molecule {
+    let turn = [
+        (1.5, 0.0),
+        (0.5, 1.4),
+        (-1.2, 0.9),
+        (-1.2, -0.9),
+        (0.5, -1.4),
+    ];
+    let positions_ang = (0..18).map(|n| {
+        let (x, y) = turn[n % 5];
+        [x, y, 0.75 * n as f64]
+    });
+    Molecule {
+        species: (0..18).map(|n| n % 9).collect(),
+        positions_ang: positions_ang.collect(),
+    }
+}
+
+/// The energy and all forces in one number (FNV-1a over their bits).
+fn fingerprint<T: Real>() -> u64 {
+    let (energy, forces) = evaluate(&network::<T>(&full(), 1), &helix());
+    let numbers = forces.into_iter().flatten().chain([energy]);
+    numbers.fold(0xcbf2_9ce4_8422_2325, |hash, x| {
+        (hash ^ x.to_bits()).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The same on every CPU, with every compiler and at every level of optimisation.
+#[test]
+fn value_stability() {
+    assert_eq!(
+        (fingerprint::<f32>(), fingerprint::<f64>()),
+        (11_735_171_866_159_920_399, 13_717_444_128_164_017_281)
     );
 }
