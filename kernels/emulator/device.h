@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <mutex>
 #include <vector>
 
 #define __global__
@@ -167,9 +168,11 @@ inline void run(Block& block, const std::function<void()>& body) {
     }
 }
 
-// Runs a grid, block after block.
+// Runs a grid, block after block; host threads that launch at once wait for each other.
 inline void launch(dim3 grid, dim3 block_size, const std::function<void()>& body) {
     static Block block;
+    static std::mutex one_at_a_time;
+    std::lock_guard<std::mutex> lock(one_at_a_time);
     size_t count = size_t(block_size.x) * block_size.y * block_size.z;
     block.threads.resize(count);
     block.warps.resize((count + WARP_LANES - 1) / WARP_LANES);

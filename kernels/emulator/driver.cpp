@@ -55,7 +55,8 @@ struct DriverEvent {
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
-void* current_context = nullptr;
+thread_local void* current_context = nullptr;
+int the_context;
 
 }  // namespace
 
@@ -74,7 +75,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
     *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : 0;
     return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void** context, int) { *context = &current_context; return SUCCESS; }
+int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; return SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxGetCurrent(void** context) { *context = current_context; return SUCCESS; }
 int cuCtxSetCurrent(void* context) { current_context = context; return SUCCESS; }
@@ -110,7 +111,7 @@ int cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, DriverStream*
 int cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, DriverStream*) { std::memcpy(to, from, bytes); return SUCCESS; }
 int cuMemsetD8Async(char* to, unsigned char value, size_t bytes, DriverStream*) { std::memset(to, value, bytes); return SUCCESS; }
 
-int cuModuleLoadData(void** module, const void*) { *module = &current_context; return SUCCESS; }
+int cuModuleLoadData(void** module, const void*) { *module = &the_context; return SUCCESS; }
 int cuModuleUnload(void*) { return SUCCESS; }
 int cuModuleGetFunction(MakeWork** function, void*, const char* name) {
     auto found = kernels().find(name);
