@@ -2,7 +2,7 @@
 //!
 //! The flow: [`config`] is what was written, [`plan`] what will run; [`engine`] steps
 //! [`replica::Replica`]s of a [`system::System`] with the forces of a [`student`], [`integrate`]
-//! says in which order, [`run`] until when, and [`write`] keeps the result.
+//! says in which order, [`run`] until when, and [`mod@write`] keeps the result.
 
 pub mod checkpoint;
 pub mod cli;

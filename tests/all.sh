@@ -15,7 +15,9 @@ fi
 export MDRUN_TEST_PYTHON=$PWD/$venv/bin/python
 
 cargo test --release
-cargo test --release --no-default-features
+# The lean build: what is different in it.
+cargo test --release --no-default-features --lib --test config --test plan --test structures
+cargo test --release --no-default-features --test campaign -- inputs commands::eval
 # The GPU engine on a driver that runs its kernels on the host, first and last threads first.
 python3 kernels/build.py --emulator target/emulator
 for order in FORWARDS BACKWARDS; do

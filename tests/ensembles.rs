@@ -37,8 +37,10 @@ fn check(python: &str, words: &[&str]) -> bool {
 /// Runs water and returns the path of its log.
 fn water(folder: &Path, name: &str, config: &str) -> String {
     let config = format!(
-        "seed = 20\n{config}\n[[molecule]]\nstructure = {:?}\nreplicas = 64\n",
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/mixed/water.xyz")
+        "seed = 20\n{config}\n[[molecule]]\nstructure = \"{}\"\nreplicas = 64\n",
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("inputs/mixed/water.xyz")
+            .display()
     );
     let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, config).unwrap();

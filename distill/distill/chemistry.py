@@ -13,14 +13,13 @@ import argparse
 import numpy as np
 
 from . import fields
-from .dimers import interaction_kcal_mol
+from .dimers import WALL_KCAL_MOL, interaction_kcal_mol
 from .minimise import minimise
 from .report import EV_KCAL_MOL, errors, finish
 from .shape import rmsd
 from .structures import Structures
 
 HIGHEST_KCAL_MOL = {"ring": 80.0, "proton transfer": 40.0, "inversion": 40.0}
-WALL_KCAL_MOL = 10.0
 CLOSE = 0.9
 
 

@@ -21,8 +21,8 @@ from .step import Settings
 from .train import Trainer, logger, read_frames, run
 
 
-def student(channels=128, layers=2, radial=16, tensor=True, gates=True, first="density"):
-    return Config(channels, layers, radial, first=first, tensor=tensor, gates=gates, tensor_channels=channels // 2)
+def student(channels=128, layers=2, radial=16, tensor=True, gates=True, first="density", core=False):
+    return Config(channels, layers, radial, first=first, tensor=tensor, gates=gates, tensor_channels=channels // 2, core=core)
 
 
 PLAIN = {"tensor": False, "gates": False}
@@ -33,6 +33,7 @@ CANDIDATES = {
     "density F128 L2 K16 gates": (student(tensor=False), "adam"),
     "density F128 L2 K16 gates tensor": (student(), "adam"),
     "density F128 L2 K16 gates tensor, muon": (student(), "muon"),
+    "density F128 L2 K16 gates tensor core, muon": (student(core=True), "muon"),
     "density F128 L2 K16 gates tensor, soap": (student(), "soap"),
     "density F128 L2 K32 gates tensor": (student(radial=32), "adam"),
     "density F64 L2 K16 gates tensor": (student(64), "adam"),

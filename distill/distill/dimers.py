@@ -14,6 +14,8 @@ from . import fields
 from .report import EV_KCAL_MOL, errors, finish
 from .structures import Structures
 
+WALL_KCAL_MOL = 10.0
+
 
 def interaction_kcal_mol(field, pairs):
     whole = field(pairs)[0]
@@ -34,10 +36,9 @@ def main(words=None):
     for group, name in enumerate(pairs.names):
         rows = pairs.group == group
         table[name] = {who: errors((e - exact)[rows]) for who, e in energies.items() if who != "teacher" and rows.any()}
-    bound = exact > -100  # pairs pushed far up the repulsive wall say little about contacts
-    bound &= exact < 10
-    table["1.7–4 Å, below 10 kcal/mol"] = {
-        who: errors((e - exact)[bound & (pairs.group == 0)]) for who, e in energies.items() if who != "teacher"
+    touching = (exact < WALL_KCAL_MOL) & (pairs.group == 0)  # pairs far up the repulsive wall say little about contacts
+    table[f"{pairs.names[0]}, below {WALL_KCAL_MOL:g} kcal/mol"] = {
+        who: errors((e - exact)[touching]) for who, e in energies.items() if who != "teacher" and touching.any()
     }
     finish(arguments.out, "kcal/mol", table, {"contact_ang": pairs.value, "group": pairs.group} | energies)
 

@@ -20,12 +20,12 @@ PAIRS_MAX = {"cpu": 60_000, "gpu": 1_500_000}  # padded atom pairs of one call, 
 class Field:
     """Flat structures to padded batches and back; a subclass evaluates one padded batch."""
 
-    pairs_max = PAIRS_MAX["cpu"]
+    pairs_max, multiple = PAIRS_MAX["cpu"], 4  # of what molecules are padded to
 
     def __call__(self, structures):
         energies, forces = np.zeros(len(structures)), np.zeros_like(structures.positions)
         first = structures.first
-        for chosen, n in batches(structures.sizes, self.pairs_max):
+        for chosen, n in batches(-(-structures.sizes // self.multiple) * self.multiple, self.pairs_max):
             x, z = pad(structures.positions, first, chosen, n), pad(structures.numbers, first, chosen, n).astype(np.int64)
             energies[chosen], f = self.padded(x, z)
             atoms = first[:-1][chosen][:, None] + np.arange(n)
@@ -34,7 +34,9 @@ class Field:
 
 
 class Student(Field):
-    """Padded further, to few shapes, each of which is compiled once: N to a multiple of 16, B to a power of two."""
+    """Few shapes, each of which is compiled once: N is a multiple of 16, B a power of four."""
+
+    multiple = 16
 
     def __init__(self, path):
         jax.config.update("jax_enable_x64", True)
@@ -45,11 +47,10 @@ class Student(Field):
 
     def padded(self, x, z):
         b, n = z.shape
-        more = ((0, (1 << (b - 1).bit_length()) - b), (0, -n % 16))
-        species = np.pad(dataset.SPECIES_OF_NUMBER[z], more, constant_values=model.PADDING)
-        species = np.where(np.pad(z, more) > 0, species, model.PADDING).astype(np.int32)
-        energies, forces = self.compiled(self.parameters, np.pad(x, (*more, (0, 0))), species)
-        return np.asarray(energies)[:b], np.asarray(forces)[:b, :n]
+        more = 4 ** (-(-(b - 1).bit_length() // 2)) - b
+        species = np.pad(dataset.SPECIES_OF_NUMBER[z].astype(np.int32), ((0, more), (0, 0)), constant_values=model.PADDING)
+        energies, forces = self.compiled(self.parameters, np.pad(x, ((0, more), (0, 0), (0, 0))), species)
+        return np.asarray(energies)[:b], np.asarray(forces)[:b]
 
 
 class Teacher(Field):

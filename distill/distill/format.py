@@ -32,14 +32,18 @@ def tensors_sha256(tensors):
 
 def described(config):
     """The metadata that follows from the student itself."""
+    architecture = dataclasses.asdict(config)
+    if not config.core:  # readers of files without it need not know the word
+        del architecture["core"]
     return {
         "format": "mdrun-student",
         "format_version": VERSION,
-        "architecture": json.dumps(dataclasses.asdict(config)),
+        "architecture": json.dumps(architecture),
         "elements": json.dumps(ELEMENTS),
         "units": json.dumps({"length": "Å", "energy": "eV", "force": "eV/Å"}),
         "cutoff_ang": repr(config.cutoff_ang),
-        "radial": "sqrt(2/rc) sin(k pi r/rc)/r (1 + cos(pi r/rc))/2, k = 1..K",
+        "radial": "sqrt(2/rc) sin(k pi r/rc)/r (1 + cos(pi r/rc))/2, k = 1..K"
+        + (", times 1 - (the repulsion's switch)" if config.core else ""),
         "matrix_layout": "row-major (in, out); rows of density.* are element-major: e * K + k - 1",
         "tensor_components": "sqrt3 xy, sqrt3 yz, sqrt3 zx, sqrt3/2 (xx - yy), (3zz - 1)/2 of the unit vector",
         "repulsion": json.dumps({

@@ -10,6 +10,7 @@ from .shards import KINDS, QUANTUM_ANG, centred, flatten, pad, starts, write
 from .teacher import PAIRS_MAX
 
 SPREAD_MAX_EV_ANG = 1.0
+SPREAD_MAX_SHARE = 0.1  # of the largest force: on a repulsive wall a tenth is still a good label
 FORCE_MAX_EV_ANG = 30.0
 BATCH_MAX = 4095  # molecules; the teacher multiplies 16 matrices for each, and batches beyond 65535 are less well trodden
 HALF_WIDTH_MAX_ANG = 32767 * QUANTUM_ANG
@@ -68,7 +69,7 @@ def _worth_keeping(values, half_width, dropped, kind):
         "too wide": ~(half_width < HALF_WIDTH_MAX_ANG),
         "not finite": ~(np.isfinite(values["energies"]) & np.isfinite(largest_force)),
         "force": ~(largest_force < FORCE_MAX_EV_ANG),
-        "spread": ~(spread < SPREAD_MAX_EV_ANG),
+        "spread": ~(spread < np.maximum(SPREAD_MAX_EV_ANG, SPREAD_MAX_SHARE * largest_force)),
     }
     keep = np.ones(len(kind), bool)
     for reason, bad in reasons.items():

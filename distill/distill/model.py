@@ -6,6 +6,9 @@ atom j ≠ i of the molecule within the cut-off r_c through K radial functions w
     B_k(r) = √(2/r_c) · sin(kπr/r_c)/r · ½(1 + cos(πr/r_c)),     u_ij = (x_j − x_i)/r_ij.
 
 sin(kπr/r_c) has a simple and the cosine a double zero at r_c, so B, B' and B'' vanish there: the energy is C2.
+With `core`, B_k(r) is also multiplied by 1 − s(r / r_sw), s being the switch of repulsion.py (C2 too): the closer two atoms
+are pushed, the less the network sees of the pair, so that no feature grows beyond what training showed, and what is
+left at the core is the repulsion.  Without it features are products of ever larger numbers, and the energy may fall.
 
 First layer.  Before it the vectors are zero and the scalars are a table by element, so a message depends only on
 z_j and r_ij.  `painn` makes it edge by edge.  `density` uses that the message is linear in B: it sums over
@@ -58,6 +61,7 @@ class Config:
     # 1/√ε: the usual 1e-8 means 10⁴ times the curvature of a typical feature (|V| ~ 1), which shows as stiff modes
     # and as noise in half precision; 1e-2 means 10, and an offset of 0.1 which the bias takes up.
     norm_epsilon: float = 1e-2
+    core: bool = False  # the radial functions vanish inside the covalent distance
 
     def shapes(self):
         """Name → shape of every tensor, in the order of the forward pass."""
@@ -132,6 +136,9 @@ def geometry(config, positions, species):
     envelope = math.sqrt(2.0 / config.cutoff_ang) * 0.5 * (1.0 + jnp.cos(angle)) / r
     k = np.arange(1, config.radial + 1)
     radial = jnp.sin(angle[..., None] * k) * jnp.where(pair, envelope, 0.0)[..., None]
+    if config.core:
+        switch_ang = jnp.asarray(repulsion.pair_tables(ELEMENTS)[0], r.dtype)[species[:, None], species[None]]
+        radial = radial * (1.0 - repulsion.switch(r / switch_ang))[..., None]
     return radial, u, r, pair
 
 

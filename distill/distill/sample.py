@@ -25,21 +25,27 @@ from .teacher import open_teacher
 
 # (share, lowest, highest) in K.
 TEMPERATURES_K = ((10, 150, 250), (45, 300, 300), (25, 450, 600), (10, 800, 1000))
-SPECIAL_SHARES = {"rattled": 20, "torsion": 25, "stretched": 15, "approach": 12, "contact": 14, "hydrogen bond": 14}
-RARE_WEIGHTS = {15: 4, 35: 2, 17: 2, 9: 2}  # replicas of a molecule with this element
+SPECIAL_SHARES = {"rattled": 20, "torsion": 20, "stretched": 15, "approach": 25, "contact": 14, "hydrogen bond": 14}
+# Replicas of a molecule with this element: rare ones, and those whose many bonding states take the most learning (P, S).
+ELEMENT_WEIGHTS = {15: 6, 16: 2, 35: 2, 17: 2, 9: 2}
+# (atoms at most, replicas): there are few small molecules, a loss by atom counts each for little, and they share least.
+SIZE_WEIGHTS = ((6, 8), (8, 4), (12, 2))
 BROKEN = 1.75  # a bond this many times the sum of covalent radii
 PAIR_STEPS = (10, 100)
 
 
-def draw_replicas(molecules, rng, temperatures_k=None):
+def draw_replicas(molecules, rng, temperatures_k=None, element_weights=ELEMENT_WEIGHTS, size_weights=SIZE_WEIGHTS):
     """(molecule, temperature) of every replica: all molecules at all given temperatures, or at drawn ones, rare
-    elements more often."""
+    elements and small molecules more often."""
     everyone = np.arange(len(molecules))
     if temperatures_k:
         return np.tile(everyone, len(temperatures_k)), np.repeat(np.float32(temperatures_k), len(everyone))
     weight = np.ones(len(molecules), int)
     owner = np.repeat(everyone, molecules.sizes)
-    for element, copies in RARE_WEIGHTS.items():
+    for atoms_max, copies in size_weights:
+        small = molecules.sizes <= atoms_max
+        weight[small] = np.maximum(weight[small], copies)
+    for element, copies in element_weights.items():
         has = np.bincount(owner[molecules.numbers == element], minlength=len(molecules)) > 0
         weight[has] = np.maximum(weight[has], copies)
     replica = np.repeat(everyone, weight)
@@ -107,7 +113,7 @@ def _intact(saved, molecules, molecule):
     return (length < BROKEN * reach[..., None]).all(1) & np.isfinite(saved).all((2, 3))
 
 
-def draw_special(molecules, replica, n_frames, rng):
+def draw_special(molecules, replica, n_frames, rng, shares=SPECIAL_SHARES):
     """(kind, molecule, partner or -1) for each special frame; partners are small, and donors find acceptors."""
     n = len(molecules)
     sizes, owner = molecules.sizes, np.repeat(np.arange(n), molecules.sizes)
@@ -122,8 +128,8 @@ def draw_special(molecules, replica, n_frames, rng):
     medium = medium if len(medium) else replica
     small = small if len(small) else medium
     rows = []
-    for name, share in SPECIAL_SHARES.items():
-        kind = np.full(round(n_frames * share / sum(SPECIAL_SHARES.values())), KINDS.index(name))
+    for name, share in shares.items():
+        kind = np.full(round(n_frames * share / sum(shares.values())), KINDS.index(name))
         if name in special.SINGLE:
             first, second = rng.choice(replica, len(kind)), np.full(len(kind), -1)
         else:
@@ -191,7 +197,8 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
     rng = np.random.default_rng(seeds)
     torch.manual_seed(int(rng.integers(2**62)))
     molecules = Molecules.read(paths)
-    replica, temperature_k = draw_replicas(molecules, rng, arguments.temperatures)
+    weights = ELEMENT_WEIGHTS | arguments.element_weights, tuple(arguments.size_weights.items()) or SIZE_WEIGHTS
+    replica, temperature_k = draw_replicas(molecules, rng, arguments.temperatures, *weights)
     special_share = 0 if arguments.no_special else arguments.special
     frames_each = max(1, round(arguments.frames * (1 - special_share)))
     settings = langevin.Settings(timestep_fs=arguments.timestep_fs, graph=not arguments.no_graph)
@@ -209,10 +216,16 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
     frames = dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, kind, partner, log)
     n_special = round(special_share * arguments.frames * len(replica))
     if n_special:
-        draws = draw_special(molecules, replica, n_special, rng)
+        draws = draw_special(molecules, replica, n_special, rng, SPECIAL_SHARES | arguments.special_shares)
         frames = Frames.join([frames, special_frames(teacher, molecules, draws, settings, rng, workers, log)])
     log(f"  {len(frames)} structures in {time.perf_counter() - start:.1f} s")
     return label(teacher, frames, out, arguments.member, arguments.half, log)
+
+
+def table(text):
+    """`16=2,15=6` or `approach=40` → dict."""
+    pairs = (item.split("=") for item in text.split(","))
+    return {int(key) if key.isdigit() else key: int(value) for key, value in pairs}
 
 
 def parse(words=None):
@@ -223,6 +236,9 @@ def parse(words=None):
     parser.add_argument("--group", type=int, default=5, help="files of molecules that share a shard (large batches are faster)")
     parser.add_argument("--frames", type=int, default=10, help="frames per replica, special ones included")
     parser.add_argument("--temperatures", type=float, nargs="+", metavar="K", help="every molecule at each of these instead")
+    parser.add_argument("--element-weights", type=table, default={}, metavar="Z=N,…", help="replicas of a molecule with element Z")
+    parser.add_argument("--size-weights", type=table, default={}, metavar="ATOMS=N,…", help="replicas of one of at most so many atoms")
+    parser.add_argument("--special-shares", type=table, default={}, metavar="KIND=N,…", help="among special frames: approach=40, …")
     parser.add_argument("--special", type=float, default=0.1, help="share of special frames")
     parser.add_argument("--no-special", action="store_true")
     parser.add_argument("--timestep-fs", type=float, default=1.5)

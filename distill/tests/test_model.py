@@ -16,7 +16,7 @@ from distill.schedule import Schedule
 CONFIGS = {
     "density": model.Config(channels=8, layers=2, radial=8, tensor_channels=4),
     "plain, three layers": model.Config(channels=8, layers=3, radial=8, tensor=False, gates=False),
-    "painn": model.Config(channels=8, layers=2, radial=8, first="painn"),
+    "painn, core": model.Config(channels=8, layers=2, radial=8, first="painn", core=True),
 }
 
 
@@ -138,6 +138,26 @@ def test_repulsion_of_every_pair_of_elements_falls_monotonically_to_zero():
     assert (np.asarray(energy)[fraction[:, 0, 0] >= 1] == 0).all()
     # at half the switching distance any two atoms already repel by more than a thermal atom carries at 1000 K
     assert (np.asarray(energy)[np.argmin(abs(fraction[:, 0, 0] - 0.5))] > 0.5).all()
+
+
+def test_with_a_core_no_pair_of_atoms_falls_onto_each_other():
+    """Two atoms from 1.2 covalent distances inwards: the network's share stays of the size it has at a bond, and from
+    0.4 inwards, where ZBL is 10 eV and more, the energy rises whatever the parameters."""
+    switch_ang = repulsion.pair_tables(model.ELEMENTS)[0]
+    fraction = np.linspace(0.02, 1.2, 60)
+    config = model.Config(channels=8, radial=8, tensor_channels=4, core=True)
+    parameters = parameters_of(config)
+    energy = jax.jit(jax.vmap(lambda x, z: model.energy(parameters, config, x, z)))
+    learnt = jax.jit(jax.vmap(lambda x, z: model.activations(parameters, config, x, z)[0].sum()))
+    pairs = np.array([(a, b) for a in range(9) for b in range(a, 9)])
+    positions = np.zeros((len(pairs), len(fraction), 2, 3))
+    positions[:, :, 1, 0] = fraction * switch_ang[pairs[:, 0], pairs[:, 1]][:, None]
+    species = np.repeat(pairs[:, None], len(fraction), 1).reshape(-1, 2)
+    shape = (len(pairs), len(fraction))
+    share = np.abs(learnt(positions.reshape(-1, 2, 3), species).reshape(shape))
+    assert share.max() < 10 * share[:, fraction > 0.9].max()
+    total = np.asarray(energy(positions.reshape(-1, 2, 3), species).reshape(shape))
+    assert (np.diff(total[:, fraction < 0.4]) < 0).all()
 
 
 def toy_shard(path, frames=48):

@@ -186,6 +186,14 @@ def test_a_shard_that_exists_is_not_made_again(molecules_file, tmp_path):
     assert all((again[name] == content[name]).all() for name in content)
 
 
+def test_rare_elements_and_small_molecules_run_in_more_replicas():
+    hydride = (np.array([16, 1, 1], np.uint8), CYCLOPROPANE[1], CYCLOPROPANE[2][:2])
+    molecules, rng = pack([ETHANOL, hydride]), np.random.default_rng(0)
+    count = lambda **weights: np.bincount(sample.draw_replicas(molecules, rng, **weights)[0]).tolist()
+    assert count() == [2, 8]
+    assert count(size_weights=(), element_weights=sample.table("16=3,8=2")) == [2, 3]
+
+
 def test_bad_labels_are_dropped(tmp_path):
     class Teacher:
         def label(self, positions, numbers):

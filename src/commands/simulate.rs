@@ -341,6 +341,7 @@ impl Job {
             engine: self.opened.engine.as_mut(),
             replicas: &mut self.replicas,
             step: self.first_step,
+            resumed: self.restarts > 0,
             outputs: &mut self.outputs,
         };
         let started = Instant::now();

@@ -81,6 +81,8 @@ pub struct Campaign<'a> {
     pub replicas: &'a mut [Replica],
     /// Steps made.
     pub step: u64,
+    /// Whether `outputs` already hold what is due at `step`.
+    pub resumed: bool,
     /// What is written.
     pub outputs: &'a mut Outputs,
 }
@@ -98,7 +100,7 @@ impl Campaign<'_> {
     ) -> Result<Ending> {
         let mut last_checkpoint = Instant::now();
         let mut pace = Pace::new(clock.look_every);
-        if self.step == 0 {
+        if !self.resumed {
             self.observe(calendar)?;
         }
         let ending = loop {

@@ -2,7 +2,7 @@
 //!
 //! XYZ and extXYZ are read by this program itself, other formats by the chemfiles library where it
 //! is built in. A [`Structure`] is what a file says, of one frame; whether it can be run is decided
-//! by [`check`].
+//! by [`mod@check`].
 
 pub mod bonds;
 pub mod check;

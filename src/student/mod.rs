@@ -1,12 +1,12 @@
 //! The student: an equivariant message-passing network that gives energies and forces.
 //!
-//! One law a file, each with its gradient below it: [`radial`] functions of a distance, [`density`]
-//! sums over neighbours, [`update`] of an atom, [`message`] between atoms, [`readout`] of the energy
-//! and [`repulsion`] under it. [`network`] puts them in order. The gradient is written out by hand:
+//! One law a file, each with its gradient below it: `radial` functions of a distance, `density`
+//! sums over neighbours, `update` of an atom, `message` between atoms, `readout` of the energy
+//! and `repulsion` under it. [`network`] puts them in order. The gradient is written out by hand:
 //! every line of a backward function quotes the forward line it differentiates.
 //!
 //! Features stand as rows of channels, row-major, one molecule at a time: all work is products of
-//! these rows with matrices ([`product`]) and loops along them.
+//! these rows with matrices (`product`) and loops along them.
 //!
 //! Every result is a fixed sequence of + − × ÷ √ and fused multiply-adds, sixteen channels side by
 //! side whatever the width of the machine's registers: a molecule has the same bits in any batch,
