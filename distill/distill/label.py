@@ -10,7 +10,7 @@ from .shards import KINDS, QUANTUM_ANG, centred, flatten, pad, starts, write
 from .teacher import PAIRS_MAX
 
 SPREAD_MAX_EV_ANG = 1.0
-SPREAD_MAX_SHARE = 0.1  # of the largest force: on a repulsive wall a tenth is still a good label
+SPREAD_MAX_SHARE = 0.2  # of the largest force: a wall known to a fifth is better than none
 FORCE_MAX_EV_ANG = 30.0
 BATCH_MAX = 4095  # molecules; the teacher multiplies 16 matrices for each, and batches beyond 65535 are less well trodden
 HALF_WIDTH_MAX_ANG = 32767 * QUANTUM_ANG

@@ -152,7 +152,8 @@ def approach(first, second, rng):
     table, other_table = neighbours(len(numbers), first[2]), neighbours(len(other), second[2])
     i = rng.choice(np.flatnonzero(numbers == rng.choice(np.unique(numbers))))
     j = rng.choice(np.flatnonzero(other == rng.choice(np.unique(other))))
-    target = rng.uniform(0.65, 1.6) * (COVALENT_RADIUS[numbers[i]] + COVALENT_RADIUS[other[j]])
+    # From well inside a bond to where frames of contacts begin; for two hydrogens these are 1 Å apart.
+    target = rng.uniform(0.55, 1.6) * (COVALENT_RADIUS[numbers[i]] + COVALENT_RADIUS[other[j]]) + rng.uniform(0, 0.6)
     rest = COVALENT_RADIUS[numbers][:, None] + COVALENT_RADIUS[other][None]
     for _ in range(4 * TRIALS):
         direction = outward(first, table, i, np.radians(60), rng)
