@@ -21,5 +21,6 @@ pub mod run;
 pub mod structure;
 pub mod student;
 pub mod system;
+mod talk;
 pub mod units;
 pub mod write;

@@ -34,7 +34,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     }
     let mut results = Vec::new();
     if !arguments.json {
-        println!("replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)");
+        crate::tell!("replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)");
     }
     for &count in &arguments.replicas {
         let frames = vec![structure.clone(); count as usize];
@@ -76,13 +76,13 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "ns_per_day": ns_per_day,
             }));
         } else {
-            println!(
+            crate::tell!(
                 "{count:8}  {steps_per_s:7.0}  {molecule_steps_per_s:16.0}  {atom_steps_per_s:12.0}  {ns_per_day:8.1}"
             );
         }
     }
     if arguments.json {
-        println!("{}", serde_json::Value::Array(results));
+        crate::tell!("{}", serde_json::Value::Array(results));
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::batch;
 use crate::cli;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::replica::Replica;
+use crate::replica::{Fault, Replica, Status};
 use crate::structure::Structure;
 use crate::write::extxyz;
 
@@ -23,6 +23,7 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     for path in &arguments.structures {
         frames.extend(super::structures(path, &student)?);
     }
+    engine::check(device, &student)?;
     let mut out = Sink::create(&arguments.out)?;
     for chunk in frames.chunks(FRAMES_AT_ONCE) {
         let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
@@ -34,7 +35,7 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
         }
     }
     out.finish()?;
-    eprintln!(
+    crate::say!(
         "wrote {} ({} frames)",
         arguments.out.display(),
         frames.len()
@@ -42,9 +43,11 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     Ok(())
 }
 
-/// An extXYZ file of single points.
+/// An extXYZ file of single points; it takes its name when it is complete, so that nothing that was
+/// there before, perhaps the input, is lost by a run that fails.
 pub(super) struct Sink<'a> {
     path: &'a Path,
+    unfinished: PathBuf,
     file: BufWriter<File>,
     line: Vec<u8>,
 }
@@ -52,16 +55,24 @@ pub(super) struct Sink<'a> {
 impl<'a> Sink<'a> {
     /// Creates the file before anything is computed.
     pub(super) fn create(path: &'a Path) -> Result<Self> {
-        let file = File::create(path).map_err(|source| Error::io("create", path, &source))?;
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let unfinished = PathBuf::from(unfinished);
+        let file = File::create(&unfinished);
+        let file = file.map_err(|source| Error::io("create", &unfinished, &source))?;
         Ok(Self {
             path,
+            unfinished,
             file: BufWriter::new(file),
             line: Vec::new(),
         })
     }
 
-    /// Appends one frame with its energy in eV and forces in eV/Å.
+    /// Appends one frame with its energy in eV and forces in eV/Å; refuses one that has none.
     pub(super) fn frame(&mut self, structure: &Structure, replica: &Replica) -> Result<()> {
+        if let Status::Failed(fault @ Fault::NotFinite) = replica.status {
+            return Err(Error::run(format!("a frame has no energy: {fault}")));
+        }
         self.line.clear();
         let frame = extxyz::Frame {
             numbers: &structure.numbers,
@@ -71,15 +82,15 @@ impl<'a> Sink<'a> {
             energy_ev: replica.energy_ev,
         };
         extxyz::push_frame(&mut self.line, &frame, None);
-        self.file
-            .write_all(&self.line)
-            .map_err(|source| Error::io("write", self.path, &source))
+        let written = self.file.write_all(&self.line);
+        written.map_err(|source| Error::io("write", &self.unfinished, &source))
     }
 
-    /// Writes what is still buffered.
+    /// Writes what is still buffered, and gives the file its name.
     pub(super) fn finish(mut self) -> Result<()> {
         self.file
             .flush()
+            .and_then(|()| std::fs::rename(&self.unfinished, self.path))
             .map_err(|source| Error::io("write", self.path, &source))
     }
 }

@@ -36,16 +36,16 @@ fn describe_student(student: &Student) {
         .iter()
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    println!("elements      {}", symbols.join(" "));
-    println!("cut-off       {} Å", architecture.cutoff_ang);
-    println!("channels      {}", architecture.channels);
-    println!("layers        {}", architecture.layers);
-    println!("radial        {}", architecture.radial);
-    println!("parameters    {parameters}");
-    println!("SHA-256       {}", student.sha256);
+    crate::tell!("elements      {}", symbols.join(" "));
+    crate::tell!("cut-off       {} Å", architecture.cutoff_ang);
+    crate::tell!("channels      {}", architecture.channels);
+    crate::tell!("layers        {}", architecture.layers);
+    crate::tell!("radial        {}", architecture.radial);
+    crate::tell!("parameters    {parameters}");
+    crate::tell!("SHA-256       {}", student.sha256);
     for (key, value) in &student.metadata {
         if !value.is_empty() && value.len() < 300 {
-            println!("{key:13} {value}");
+            crate::tell!("{key:13} {value}");
         }
     }
 }
@@ -54,14 +54,14 @@ fn describe_checkpoint(path: &Path) -> Result<()> {
     let checkpoint = checkpoint::read(path)?;
     let replicas = &checkpoint.replicas;
     let failed = |replica: &&Replica| matches!(replica.status, Status::Failed(_));
-    println!("step          {}", checkpoint.step);
-    println!("replicas      {}", replicas.len());
-    println!("failed        {}", replicas.iter().filter(failed).count());
-    println!("version       {}", checkpoint.version);
-    println!("device        {}", checkpoint.device);
-    println!("force field   {}", checkpoint.student_hash);
+    crate::tell!("step          {}", checkpoint.step);
+    crate::tell!("replicas      {}", replicas.len());
+    crate::tell!("failed        {}", replicas.iter().filter(failed).count());
+    crate::tell!("version       {}", checkpoint.version);
+    crate::tell!("device        {}", checkpoint.device);
+    crate::tell!("force field   {}", checkpoint.student_hash);
     for (key, value) in &checkpoint.settings {
-        println!("{key} = {value}");
+        crate::tell!("{key} = {value}");
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
     for path in &arguments.structures {
         frames.extend(super::structures(path, &student)?);
     }
+    engine::check(device, &student)?;
     let mut out = eval::Sink::create(&arguments.out)?;
     let (system, mut replicas) = batch::batch(&frames, batch::AT_REST)?;
     let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
@@ -31,9 +32,9 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
         out.frame(structure, replica)?;
     }
     out.finish()?;
-    println!("frame  energy_eV            force_eV_per_ang  steps");
+    crate::tell!("frame  energy_eV            force_eV_per_ang  steps");
     for (number, (minimum, replica)) in minima.iter().zip(&replicas).enumerate() {
-        println!(
+        crate::tell!(
             "{number:5}  {:<19.9}  {:<16.2e}  {:5}{}",
             replica.energy_ev,
             minimum.force_ev_per_ang,
@@ -46,7 +47,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
         );
     }
     let missed = minima.iter().filter(|minimum| !minimum.converged).count();
-    eprintln!(
+    crate::say!(
         "wrote {} ({} frames, {missed} not converged)",
         arguments.out.display(),
         frames.len()

@@ -59,15 +59,15 @@ pub fn run(arguments: &cli::Modes) -> Result<()> {
     let positions_ang = &replicas[0].positions_ang;
     let hessian = hessian(&student, &system, positions_ang)?;
     let modes = normal_modes(molecule, positions_ang, &hessian);
-    report(arguments, &modes);
     if let Some(path) = &arguments.out {
         write(path, molecule, positions_ang, &modes)?;
-        eprintln!(
+        crate::say!(
             "wrote {} ({} modes, {FRAMES} frames each)",
             path.display(),
             modes.len()
         );
     }
+    report(arguments, &modes);
     Ok(())
 }
 
@@ -170,15 +170,15 @@ fn rigid_motions(root_mass: &[f64], positions_ang: &[[f64; 3]]) -> DMatrix<f64> 
 fn report(arguments: &cli::Modes, modes: &[Mode]) {
     let wavenumbers: Vec<f64> = modes.iter().map(|mode| mode.wavenumber_per_cm).collect();
     if arguments.json {
-        println!(
+        crate::tell!(
             "{}",
             serde_json::json!({ "wavenumbers_per_cm": wavenumbers })
         );
         return;
     }
-    println!("mode  wavenumber (1/cm)");
+    crate::tell!("mode  wavenumber (1/cm)");
     for (number, wavenumber) in wavenumbers.iter().enumerate() {
-        println!("{:4}  {wavenumber:12.2}", number + 1);
+        crate::tell!("{:4}  {wavenumber:12.2}", number + 1);
     }
 }
 

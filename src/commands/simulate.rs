@@ -15,7 +15,7 @@ use crate::plan::{self, Overrides, Plan};
 use crate::replica::Replica;
 use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt, Progress};
 use crate::student::Student;
-use crate::system::System;
+use crate::system::{Molecule, System};
 use crate::write::{Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
 use crate::write::{dcd, extxyz};
 
@@ -53,12 +53,17 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         _ => plan,
     };
     if plan.seed_drawn && saved.is_none() {
-        eprintln!(
+        crate::say!(
             "seed {} (drawn; write `seed = {0}` to repeat this run)",
             plan.system.seed
         );
     }
-    let job = Job::begin(plan, &student, folder, saved, process)?;
+    let job = Job::begin(plan, &student, folder, saved, process, &interrupt)?;
+    let minimising = job.first_step == 0 && job.plan.minimize.is_some();
+    if minimising && interrupt.cause().is_some() {
+        crate::say!("stopped while minimising; --resume starts that afresh");
+        return Ok(EXIT_RESUMABLE);
+    }
     job.run(&interrupt, arguments.json)
 }
 
@@ -77,32 +82,32 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
     }
     let step_s = started.elapsed().as_secs_f64() / steps.max(1) as f64;
     let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
-    println!("molecules");
+    crate::tell!("molecules");
     for (index, molecule) in plan.system.molecules.iter().enumerate() {
         let of_this = |replica: &&Replica| replica.id.molecule as usize == index;
         let copies = count(
             plan.replicas.iter().filter(of_this).count() as u64,
             "replica",
         );
-        println!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
+        crate::tell!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
     }
-    println!(
+    crate::tell!(
         "dynamics   {} of {} fs, {}",
         count(plan.steps, "step"),
         plan.timestep_fs,
         plan.scheme
     );
-    println!("device     {}", opened.device);
-    println!(
+    crate::tell!("device     {}", opened.device);
+    crate::tell!(
         "time       {} (measured over {})",
         run::duration(estimate),
         count(steps, "step")
     );
-    println!(
+    crate::tell!(
         "memory     {:.1} MB of state",
         plan.state_bytes() as f64 / 1e6
     );
-    println!(
+    crate::tell!(
         "disk       {:.1} MB in {}",
         disk_bytes(&plan) / 1e6,
         plan.outputs.folder.display()
@@ -169,14 +174,14 @@ fn overrides(arguments: &cli::Run) -> Result<Overrides> {
 /// The newest checkpoint that is whole.
 fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
     let Some(loaded) = checkpoint::load(folder)? else {
-        eprintln!(
+        crate::say!(
             "no checkpoint in {} yet: starting afresh",
             folder.path().display()
         );
         return Ok(None);
     };
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        crate::say!("warning: {warning}");
     }
     Ok(Some(loaded.checkpoint))
 }
@@ -204,11 +209,14 @@ impl Job {
         folder: Arc<Folder>,
         saved: Option<Checkpoint>,
         process: Process,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         let system = Arc::new(plan.system.clone());
-        let degrees = |molecule: &crate::system::Molecule| {
-            plan.scheme
-                .degrees_of_freedom(molecule.len(), plan.remove_rotation)
+        let degrees = |molecule: &Molecule| {
+            let start_ang = &molecule.starts_ang[0];
+            let rotations = start::rotations(&molecule.masses_amu, start_ang);
+            let removed = if plan.remove_rotation { rotations } else { 0 };
+            plan.scheme.degrees_of_freedom(molecule.len(), removed)
         };
         let settings = Settings {
             dcd: plan.outputs.dcd,
@@ -223,15 +231,17 @@ impl Job {
             let opened = engine::open(plan.device, student, &system, &saved.replicas)?;
             let mut breaks = saved.breaks.clone();
             if let Some(difference) = saved.broken_by(&opened.device) {
-                eprintln!("warning: this is {difference}: the last bits will differ from here on");
+                crate::say!(
+                    "warning: this is {difference}: the last bits will differ from here on"
+                );
                 breaks.push(format!("step {}: {difference}", saved.step));
             }
             let restarts = Summary::restarts(&folder) + 1;
             let resumed =
                 Outputs::resume(folder, settings, &system, &saved.replicas, &saved.offsets)?;
-            eprintln!("resuming at step {} of {}", saved.step, plan.steps);
+            crate::say!("resuming at step {} of {}", saved.step, plan.steps);
             if let Some(message) = resumed.message() {
-                eprintln!("{message}");
+                crate::say!("{message}");
             }
             let (first_step, replicas) = (saved.step, saved.replicas);
             let outputs = resumed.outputs;
@@ -263,27 +273,32 @@ impl Job {
             process,
             replicas: Vec::new(),
         };
-        job.prepare(&mut replicas)?;
+        job.prepare(&mut replicas, interrupt)?;
         job.replicas = replicas;
         Ok(job)
     }
 
-    /// Relaxes the structures if the plan says so, and gives them velocities.
-    fn prepare(&mut self, replicas: &mut [Replica]) -> Result<()> {
+    /// Relaxes the structures if the plan says so, and gives them velocities; stops short when
+    /// interrupted.
+    fn prepare(&mut self, replicas: &mut [Replica], interrupt: &Interrupt) -> Result<()> {
         let engine = self.opened.engine.as_mut();
         if let Some(minimize) = &self.plan.minimize {
             let tolerance = fire::Tolerance {
                 force_ev_per_ang: minimize.force_tolerance_ev_per_ang,
                 steps_max: minimize.steps_max,
             };
-            let minima = fire::minimise(engine, replicas, tolerance, |_, _| true)?;
+            let go_on = |_, _| interrupt.cause().is_none();
+            let minima = fire::minimise(engine, replicas, tolerance, go_on)?;
+            if interrupt.cause().is_some() {
+                return Ok(());
+            }
             let done = minima.iter().filter(|minimum| minimum.converged).count();
             let steps = minima
                 .iter()
                 .map(|minimum| minimum.steps)
                 .max()
                 .unwrap_or(0);
-            eprintln!(
+            crate::say!(
                 "minimised {done} of {} replicas in at most {}",
                 replicas.len(),
                 count(steps, "step")
@@ -299,7 +314,7 @@ impl Job {
 
     fn run(mut self, interrupt: &Interrupt, json: bool) -> Result<u8> {
         let plan = &self.plan;
-        eprintln!(
+        crate::say!(
             "{} of {} to step {} on {}",
             count(self.replicas.len() as u64, "replica"),
             count(plan.system.molecules.len() as u64, "molecule"),
@@ -377,16 +392,19 @@ impl Job {
             failures,
         };
         // A finished run that was looked at again keeps the words about how it went.
-        if self.restarts == 0 || step > self.first_step {
+        let looked_at = step == self.first_step && ending == Ending::Complete;
+        if !(looked_at && Summary::says_complete(self.outputs.folder(), step)) {
             summary.write(self.outputs.folder())?;
         }
         if json {
             super::print(&format!("{}\n", summary.to_json()?));
         }
         for failure in &summary.failures {
-            eprintln!(
+            crate::say!(
                 "failed: {} after step {}: {}",
-                failure.replica, failure.step, failure.cause
+                failure.replica,
+                failure.step,
+                failure.cause
             );
         }
         match ending {
@@ -395,14 +413,14 @@ impl Job {
                     Cause::Signal => "a signal",
                     Cause::Walltime => "the walltime",
                 };
-                eprintln!(
+                crate::say!(
                     "stopped by {why} at step {step} of {}; go on with --resume",
                     self.plan.steps
                 );
                 Ok(EXIT_RESUMABLE)
             }
             Ending::Complete => {
-                eprintln!(
+                crate::say!(
                     "{} in {}: {:.1} ns/day in all, {:.0} molecule-steps/s",
                     count(step - self.first_step, "step"),
                     run::duration(Duration::from_secs_f64(speed.wall_s)),

@@ -30,14 +30,14 @@ pub fn run(arguments: &cli::Validate) -> Result<u8> {
         device,
         structure,
     };
-    println!("{} atoms on {device}", bench.structure.numbers.len());
+    crate::tell!("{} atoms on {device}", bench.structure.numbers.len());
     let mut report = Report::default();
     bench.against_reference(&mut report)?;
     bench.finite_differences(&mut report)?;
     bench.symmetries(&mut report)?;
     bench.energy_conservation(&mut report)?;
     bench.kinetic_energy(&mut report)?;
-    println!("{} passed, {} failed", report.passed, report.failed);
+    crate::tell!("{} passed, {} failed", report.passed, report.failed);
     Ok(u8::from(report.failed > 0))
 }
 
@@ -57,7 +57,7 @@ impl Report {
         } else {
             self.failed += 1;
         }
-        println!(
+        crate::tell!(
             "{}  {claim}: {figure:.2e} (at most {bar:.1e})",
             if holds { "PASS" } else { "FAIL" }
         );
@@ -334,15 +334,25 @@ const CONDITIONS: Parameters = Parameters {
 
 fn root_mean_square(vectors: &[[f64; 3]]) -> f64 {
     let squares = vectors.iter().flatten().map(|x| x * x).sum::<f64>();
-    (squares / (3 * vectors.len()) as f64).sqrt().max(1e-3)
+    let root = (squares / (3 * vectors.len()) as f64).sqrt();
+    // Not `max`, which would take NaN for the other number.
+    if root < 1e-3 { 1e-3 } else { root }
 }
 
+/// The largest difference of two components; NaN if any is.
 fn largest_difference(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
-    a.iter()
+    let differences = a
+        .iter()
         .flatten()
         .zip(b.iter().flatten())
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f64::max)
+        .map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, x| {
+        if largest.is_nan() || x <= largest {
+            largest
+        } else {
+            x
+        }
+    })
 }
 
 /// Standard deviation.

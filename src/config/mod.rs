@@ -171,7 +171,7 @@ pub struct Minimize {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Kinetic temperature in kelvin above which a replica has exploded and is frozen; without it
-    /// 10000, or 20 times the hottest bath where that is more.
+    /// 10000.
     #[serde(rename = "temperature_K")]
     #[schemars(with = "Option<f64>")]
     pub temperature_k: Option<Spanned<f64>>,

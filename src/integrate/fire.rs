@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::replica::Replica;
+use crate::replica::{Replica, Status};
 
 /// When a replica counts as minimised.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +40,8 @@ const MOVE_MAX_ANG: f64 = 0.1;
 
 /// The search state of one replica.
 struct Search {
+    /// Where it was before its last move: what a fault returns to.
+    good: Replica,
     velocities: Vec<[f64; 3]>,
     timestep: f64,
     mixing: f64,
@@ -70,7 +72,14 @@ pub fn minimise(
         engine.snapshot(replicas)?;
         let mut searching = 0;
         for (slot, replica) in replicas.iter_mut().enumerate() {
-            if minima[slot].converged || !replica.is_running() {
+            if minima[slot].converged {
+                continue;
+            }
+            if let Status::Failed(_) = replica.status {
+                if step > 0 && searches[slot].good.is_running() {
+                    searches[slot].good.status = replica.status;
+                    engine.put(slot, &searches[slot].good)?;
+                }
                 continue;
             }
             let force_ev_per_ang = largest_force(replica);
@@ -81,6 +90,7 @@ pub fn minimise(
                 force_ev_per_ang,
             };
             if !converged && step < tolerance.steps_max {
+                searches[slot].good.clone_from(replica);
                 searches[slot].step(replica);
                 engine.put(slot, replica)?;
                 searching += 1;
@@ -107,6 +117,7 @@ fn dot_self(v: &[f64; 3]) -> f64 {
 impl Search {
     fn new(replica: &Replica) -> Self {
         Self {
+            good: replica.clone(),
             velocities: vec![[0.0; 3]; replica.positions_ang.len()],
             timestep: TIMESTEP_START,
             mixing: MIXING_START,

@@ -40,18 +40,10 @@ impl Scheme {
 
     /// Degrees of freedom of a molecule: a bath feeds all of them, without one those removed at the
     /// start stay empty.
-    pub fn degrees_of_freedom(self, atoms: usize, rotation_removed: bool) -> usize {
+    pub fn degrees_of_freedom(self, atoms: usize, rotations_removed: usize) -> usize {
         match self {
             Self::Langevin => 3 * atoms,
-            Self::Nve => {
-                let rotations = match atoms {
-                    _ if !rotation_removed => 0,
-                    0 | 1 => 0,
-                    2 => 2,
-                    _ => 3,
-                };
-                (3 * atoms).saturating_sub(3 + rotations)
-            }
+            Self::Nve => (3 * atoms).saturating_sub(3 + rotations_removed),
         }
     }
 }

@@ -45,19 +45,42 @@ fn remove_translation(masses_amu: &[f64], velocities: &mut [[f64; 3]]) {
     }
 }
 
+/// The inertia tensor about the centre of mass, Σ m (r² − r rᵀ).
+fn inertia(masses: &[f64], positions: &[[f64; 3]]) -> Matrix3<f64> {
+    let centre = mass_average(masses, positions);
+    let of_atom = |(&mass, &x): (&f64, &[f64; 3])| {
+        let r = Vector3::from(x) - centre;
+        mass * (Matrix3::identity() * r.norm_squared() - r * r.transpose())
+    };
+    masses.iter().zip(positions).map(of_atom).sum()
+}
+
+/// Moments of inertia below this share of their sum are those of a line or a point.
+const NO_INERTIA: f64 = 1e-9;
+
+/// How many rotations a molecule has: 3, or 2 for a linear one, or none for an atom.
+pub fn rotations(masses: &[f64], positions: &[[f64; 3]]) -> usize {
+    let inertia = inertia(masses, positions);
+    let least = NO_INERTIA * inertia.trace();
+    inertia
+        .symmetric_eigenvalues()
+        .iter()
+        .filter(|moment| **moment > least)
+        .count()
+}
+
 /// v −= ω × (x − x̄) with I ω = L; the pseudo-inverse serves linear molecules, whose inertia tensor
 /// has a zero.
 fn remove_angular_momentum(masses: &[f64], positions: &[[f64; 3]], velocities: &mut [[f64; 3]]) {
     let centre = mass_average(masses, positions);
-    let mut inertia = Matrix3::zeros();
-    let mut momentum = Vector3::zeros();
-    for ((&mass, &x), &v) in masses.iter().zip(positions).zip(velocities.iter()) {
-        let r = Vector3::from(x) - centre;
-        inertia += mass * (Matrix3::identity() * r.norm_squared() - r * r.transpose());
-        momentum += mass * r.cross(&Vector3::from(v));
-    }
-    let largest = inertia.trace().max(f64::MIN_POSITIVE);
-    let Ok(inverse) = inertia.pseudo_inverse(1e-9 * largest) else {
+    let momentum: Vector3<f64> = masses
+        .iter()
+        .zip(positions.iter().zip(velocities.iter()))
+        .map(|(&mass, (&x, &v))| mass * (Vector3::from(x) - centre).cross(&Vector3::from(v)))
+        .sum();
+    let inertia = inertia(masses, positions);
+    let least = (NO_INERTIA * inertia.trace()).max(f64::MIN_POSITIVE);
+    let Ok(inverse) = inertia.pseudo_inverse(least) else {
         return;
     };
     let omega = inverse * momentum;
@@ -98,5 +121,24 @@ mod tests {
                 .sum();
             assert!(momentum.norm() < 1e-13, "{momentum}");
         }
+    }
+
+    #[test]
+    fn rotations_are_counted_by_shape() {
+        assert_eq!(rotations(&[16.0], &[[1.0, 2.0, 3.0]]), 0);
+        assert_eq!(
+            rotations(
+                &[1.0, 16.0, 1.0],
+                &[[-1.0, 0.5, 0.0], [0.0; 3], [1.0, -0.5, 0.0]]
+            ),
+            2
+        );
+        assert_eq!(
+            rotations(
+                &[1.0, 16.0, 1.0],
+                &[[-1.0, 0.5, 0.0], [0.0; 3], [1.0, 0.5, 0.0]]
+            ),
+            3
+        );
     }
 }

@@ -4,8 +4,9 @@ use super::compounds::Compound;
 use crate::error::{Error, Result};
 use crate::replica::Replica;
 
-/// The state exists twice: where it is stepped and where it is observed.
-const STATE_COPIES: u64 = 2;
+/// The state exists in the plan, where it is stepped, before its last step, and where it is
+/// observed; a checkpoint copies and encodes it once more.
+const STATE_COPIES: u64 = 6;
 
 /// Positions, velocities and forces of one atom.
 const ATOM_BYTES: u64 = 3 * size_of::<[f64; 3]>() as u64;

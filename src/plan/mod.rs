@@ -25,12 +25,11 @@ use crate::system::System;
 pub use fingerprint::Setting;
 pub use replicas::name_hash;
 
-/// A replica hotter than this has exploded, unless the config or a hot bath says otherwise, K.
+/// A replica hotter than this has exploded, unless the config says otherwise, K.
+///
+/// The same for every campaign: a limit that followed the hottest bath would let one molecule's
+/// temperature decide about another's replicas.
 const TEMPERATURE_LIMIT_K: f64 = 10_000.0;
-
-/// How far above its bath an instant's kinetic temperature may be: at 20 times, a diatomic molecule
-/// gets there once in 10²³ independent looks (χ² of 6 degrees of freedom above 120).
-const TEMPERATURE_LIMIT_OVER_BATH: f64 = 20.0;
 
 /// What the command line says over the config.
 #[derive(Clone, Debug, Default)]
@@ -128,8 +127,6 @@ impl Plan {
         let seed = given.unwrap_or_else(draw_seed);
         let timestep_fs = config.run.timestep_fs;
         let replicas = replicas::all(&compounds, timestep_fs)?;
-        let usual_limit_k =
-            TEMPERATURE_LIMIT_K.max(TEMPERATURE_LIMIT_OVER_BATH * config.hottest_k());
         let limit_k = config
             .limits
             .temperature_k
@@ -139,7 +136,7 @@ impl Plan {
             system: System {
                 molecules: Vec::new(),
                 seed,
-                temperature_limit_k: limit_k.unwrap_or(usual_limit_k),
+                temperature_limit_k: limit_k.unwrap_or(TEMPERATURE_LIMIT_K),
             },
             replicas,
             scheme: config.dynamics.scheme,

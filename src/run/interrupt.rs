@@ -28,7 +28,7 @@ pub struct Interrupt {
 impl Interrupt {
     /// Traps the signals; a second one of them ends the process as if they were not trapped.
     ///
-    /// `max_walltime` counts from now and is kept with a hundredth (at least two seconds) in hand
+    /// `max_walltime` counts from now and is kept with a hundredth (at least two seconds, at most half) in hand
     /// for the last checkpoint.
     pub fn install(max_walltime: Option<Duration>) -> Result<Self> {
         let signalled = Arc::new(AtomicBool::new(false));
@@ -37,7 +37,7 @@ impl Interrupt {
                 .and_then(|_| flag::register(signal, Arc::clone(&signalled)))
                 .map_err(|source| Error::run(format!("cannot trap signal {signal}: {source}")))?;
         }
-        let reserve = |limit: Duration| (limit / 100).max(Duration::from_secs(2));
+        let reserve = |limit: Duration| (limit / 100).max(Duration::from_secs(2)).min(limit / 2);
         let deadline =
             max_walltime.map(|limit| Instant::now() + limit.saturating_sub(reserve(limit)));
         Ok(Self {

@@ -102,9 +102,21 @@ impl Campaign<'_> {
         let mut pace = Pace::new(clock.look_every);
         if !self.resumed {
             self.observe(calendar)?;
+            // A drawn seed and a long minimisation must not be lost before the first interval.
+            self.checkpoint(&mut save)?;
         }
         let ending = loop {
             let nobody_left = !self.replicas.iter().any(Replica::is_running);
+            if nobody_left {
+                // The end must not depend on when the clock let us look.
+                let last = self
+                    .replicas
+                    .iter()
+                    .map(|replica| replica.step)
+                    .max()
+                    .unwrap_or(0);
+                self.step = calendar.next_after(last).min(calendar.steps);
+            }
             if self.step >= calendar.steps || nobody_left {
                 break Ending::Complete;
             }

@@ -56,7 +56,7 @@ impl Progress {
             self.last_line = Instant::now();
             let done = (step - self.first_step) as f64;
             let rest_s = self.started.elapsed().as_secs_f64() / done * (self.steps - step) as f64;
-            eprintln!(
+            crate::say!(
                 "step {step} of {}  {}  {} left",
                 self.steps,
                 self.speed(step),

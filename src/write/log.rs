@@ -32,7 +32,11 @@ pub fn push_row(
     buffer.push(b',');
     number::push_trimmed(buffer, replica.step as f64 * replica.parameters.timestep_fs);
     for value in [
-        replica.kinetic_ev / freedom_ev_per_k,
+        if degrees_of_freedom > 0 {
+            replica.kinetic_ev / freedom_ev_per_k
+        } else {
+            0.0
+        },
         replica.energy_ev,
         replica.kinetic_ev,
         replica.energy_ev + full_step_ev - replica.bath_heat_ev,

@@ -113,11 +113,21 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether the summary in a folder is that of a run complete at this step.
+    pub fn says_complete(folder: &Folder, step: u64) -> bool {
+        let old = Self::read(folder).unwrap_or_default();
+        old["outcome"] == "complete" && old["steps"] == step
+    }
+
+    fn read(folder: &Folder) -> Option<serde_json::Value> {
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join(SUMMARY)).ok()?).ok()
+    }
+
     /// How often the run in a folder was resumed, as far as its last summary knows.
     pub fn restarts(folder: &Folder) -> u64 {
-        let text = std::fs::read_to_string(folder.path().join(SUMMARY)).unwrap_or_default();
-        let old: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-        old.and_then(|old| old["restarts"].as_u64()).unwrap_or(0)
+        Self::read(folder)
+            .and_then(|old| old["restarts"].as_u64())
+            .unwrap_or(0)
     }
 
     /// The contents of the file.

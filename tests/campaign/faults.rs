@@ -45,6 +45,31 @@ fn an_exploding_replica_is_frozen_and_disturbs_nobody() {
     scene.expect(3, &["config.toml", "--out", "bad", "--resume"]);
 }
 
+/// The end of a run whose replicas all failed is not where the clock happened to look.
+#[test]
+fn the_end_of_everybody_does_not_depend_on_interruptions() {
+    let scene = Scene::new();
+    scene.write("starts.xyz", METHANE);
+    // A limit that every replica passes sooner or later: χ² of 15 degrees of freedom is above 25
+    // with a probability of 0.05.
+    let config = CONFIG
+        .replace("every = 20", "every = 150")
+        .replace("steps = 300", "steps = 3000000");
+    let config = format!(
+        "{config}[limits]
+temperature_K = 500
+"
+    );
+    scene.write("config.toml", &config);
+    scene.expect(3, &["config.toml", "--out", "whole"]);
+    scene.expect(
+        75,
+        &["config.toml", "--out", "parts", "--max-walltime", "1s"],
+    );
+    scene.expect(3, &["config.toml", "--out", "parts", "--resume"]);
+    assert_same(&scene.results("whole"), &scene.results("parts"));
+}
+
 #[test]
 fn folders_are_not_shared_nor_overwritten_by_accident() {
     let scene = Scene::new();

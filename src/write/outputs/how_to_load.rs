@@ -37,6 +37,6 @@ impl Outputs {
 
     /// Says it, on stderr: stdout is for data.
     pub fn say_how_to_load(&self) {
-        eprintln!("{}", self.how_to_load());
+        crate::say!("{}", self.how_to_load());
     }
 }
