@@ -13,7 +13,7 @@ use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
 use mdrun::engine::{Engine, Op};
 use mdrun::error::Result;
 use mdrun::integrate::{Scheme, start};
-use mdrun::replica::{Parameters, Replica, ReplicaId, Status};
+use mdrun::replica::{Parameters, Replica, ReplicaId};
 use mdrun::student::Student;
 use mdrun::system::{Molecule, System};
 use sha2::{Digest, Sha256};
@@ -136,23 +136,16 @@ fn digest(student: &Student, system: &Arc<System>) -> Result<()> {
 fn replicas(system: &System, count: usize) -> Vec<Replica> {
     let molecule = &system.molecules[0];
     let replica = |copy| {
-        let mut replica = Replica {
-            id: ReplicaId {
+        let mut replica = Replica::at_rest(
+            ReplicaId {
                 molecule: 0,
                 name_hash: 1,
                 temperature: 0,
                 copy,
             },
-            step: 0,
-            parameters: PARAMETERS,
-            positions_ang: molecule.starts_ang[0].clone(),
-            velocities_ang_per_fs: vec![[0.0; 3]; molecule.len()],
-            forces_ev_per_ang: vec![[0.0; 3]; molecule.len()],
-            energy_ev: 0.0,
-            kinetic_ev: 0.0,
-            bath_heat_ev: 0.0,
-            status: Status::Running,
-        };
+            PARAMETERS,
+            molecule.starts_ang[0].clone(),
+        );
         start::thermalise(system, &mut replica, false);
         replica
     };

@@ -102,6 +102,23 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// A replica at these positions that has not moved yet; its forces are not known.
+    pub fn at_rest(id: ReplicaId, parameters: Parameters, positions_ang: Vec<[f64; 3]>) -> Self {
+        let atoms = positions_ang.len();
+        Self {
+            id,
+            step: 0,
+            parameters,
+            positions_ang,
+            velocities_ang_per_fs: vec![[0.0; 3]; atoms],
+            forces_ev_per_ang: vec![[0.0; 3]; atoms],
+            energy_ev: 0.0,
+            kinetic_ev: 0.0,
+            bath_heat_ev: 0.0,
+            status: Status::Running,
+        }
+    }
+
     /// Whether it still moves.
     pub fn is_running(&self) -> bool {
         self.status == Status::Running

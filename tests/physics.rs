@@ -37,23 +37,16 @@ fn system() -> Arc<System> {
 
 fn replica(system: &System, copy: u32, parameters: Parameters) -> Replica {
     let molecule = &system.molecules[0];
-    Replica {
-        id: ReplicaId {
+    Replica::at_rest(
+        ReplicaId {
             molecule: 0,
             name_hash: 5,
             temperature: 0,
             copy,
         },
-        step: 0,
         parameters,
-        positions_ang: molecule.starts_ang[0].clone(),
-        velocities_ang_per_fs: vec![[0.0; 3]; molecule.len()],
-        forces_ev_per_ang: vec![[0.0; 3]; molecule.len()],
-        energy_ev: 0.0,
-        kinetic_ev: 0.0,
-        bath_heat_ev: 0.0,
-        status: Status::Running,
-    }
+        molecule.starts_ang[0].clone(),
+    )
 }
 
 fn engine(system: &Arc<System>, replicas: &[Replica]) -> HostEngine<Nothing> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::elements;
 use crate::engine::Device;
 use crate::error::{Error, Result};
-use crate::replica::{Parameters, Replica, ReplicaId, Status};
+use crate::replica::{Parameters, Replica, ReplicaId};
 use crate::structure::Structure;
 use crate::student::Student;
 use crate::system::{Molecule, System};
@@ -96,22 +96,14 @@ pub fn replica(
     positions_ang: Vec<[f64; 3]>,
     parameters: Parameters,
 ) -> Replica {
-    let atoms = positions_ang.len();
-    Replica {
-        id: ReplicaId {
+    Replica::at_rest(
+        ReplicaId {
             molecule,
             name_hash: 0,
             temperature: 0,
             copy,
         },
-        step: 0,
         parameters,
         positions_ang,
-        velocities_ang_per_fs: vec![[0.0; 3]; atoms],
-        forces_ev_per_ang: vec![[0.0; 3]; atoms],
-        energy_ev: 0.0,
-        kinetic_ev: 0.0,
-        bath_heat_ev: 0.0,
-        status: Status::Running,
-    }
+    )
 }

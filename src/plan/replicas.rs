@@ -3,7 +3,7 @@
 use super::compounds::Compound;
 use super::memory;
 use crate::error::Result;
-use crate::replica::{Parameters, Replica, ReplicaId, Status};
+use crate::replica::{Parameters, Replica, ReplicaId};
 
 /// The hash of a molecule's name in the identity of its replicas: FNV-1a, 32 bits.
 pub fn name_hash(name: &str) -> u32 {
@@ -41,19 +41,7 @@ pub fn all(compounds: &[Compound], timestep_fs: f64) -> Result<Vec<Replica>> {
 fn start(compound: &Compound, id: ReplicaId, parameters: Parameters) -> Replica {
     let starts_ang = &compound.molecule.starts_ang;
     let positions_ang = starts_ang[id.copy as usize % starts_ang.len()].clone();
-    let atoms = positions_ang.len();
-    Replica {
-        id,
-        step: 0,
-        parameters,
-        positions_ang,
-        velocities_ang_per_fs: vec![[0.0; 3]; atoms],
-        forces_ev_per_ang: vec![[0.0; 3]; atoms],
-        energy_ev: 0.0,
-        kinetic_ev: 0.0,
-        bath_heat_ev: 0.0,
-        status: Status::Running,
-    }
+    Replica::at_rest(id, parameters, positions_ang)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mdrun::elements::ELEMENTS;
 use mdrun::engine::host::HostEngine;
 use mdrun::engine::potential::ForceField;
-use mdrun::replica::{Parameters, Replica, ReplicaId, Status};
+use mdrun::replica::{Parameters, Replica, ReplicaId};
 use mdrun::student::random::SplitMix;
 use mdrun::student::real::Real;
 use mdrun::student::{Architecture, Network, Student, Workspace};
@@ -76,23 +76,16 @@ pub const PARAMETERS: Parameters = Parameters {
 /// One copy of each molecule, `copy`, at its start with thermal velocities.
 pub fn replicas(system: &System, copy: u32) -> Vec<Replica> {
     let replica = |(number, molecule): (usize, &Molecule)| {
-        let mut replica = Replica {
-            id: ReplicaId {
+        let mut replica = Replica::at_rest(
+            ReplicaId {
                 molecule: number as u32,
                 name_hash: 1000 + number as u32,
                 temperature: 2,
                 copy,
             },
-            step: 0,
-            parameters: PARAMETERS,
-            positions_ang: molecule.starts_ang[0].clone(),
-            velocities_ang_per_fs: vec![[0.0; 3]; molecule.len()],
-            forces_ev_per_ang: vec![[0.0; 3]; molecule.len()],
-            energy_ev: 0.0,
-            kinetic_ev: 0.0,
-            bath_heat_ev: 0.0,
-            status: Status::Running,
-        };
+            PARAMETERS,
+            molecule.starts_ang[0].clone(),
+        );
         mdrun::integrate::start::thermalise(system, &mut replica, false);
         replica
     };

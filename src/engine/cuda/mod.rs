@@ -33,7 +33,7 @@ use self::weights::Weights;
 use super::potential::Term;
 use super::{Engine, Op};
 use crate::error::{Error, Result};
-use crate::replica::{Parameters, Replica, ReplicaId, Status};
+use crate::replica::{Parameters, Replica, ReplicaId};
 use crate::student::Student;
 use crate::system::System;
 
@@ -314,16 +314,5 @@ impl Engine for CudaEngine {
 
 /// A replica of which only the name is known yet.
 fn blank((id, parameters): (ReplicaId, Parameters)) -> Replica {
-    Replica {
-        id,
-        step: 0,
-        parameters,
-        positions_ang: Vec::new(),
-        velocities_ang_per_fs: Vec::new(),
-        forces_ev_per_ang: Vec::new(),
-        energy_ev: 0.0,
-        kinetic_ev: 0.0,
-        bath_heat_ev: 0.0,
-        status: Status::Running,
-    }
+    Replica::at_rest(id, parameters, Vec::new())
 }
