@@ -147,7 +147,7 @@ def build_emulator(folder, flags):
     text = "".join(path.read_text() for path in sources())
     names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(', text)
     (folder / "table.inc").write_text("".join(f"KERNEL({name})\n" for name in names))
-    command = ["c++", "-std=c++17", "-O2", "-mfma", "-ffp-contract=off", "-shared", "-fPIC", "-w"]
+    command = ["c++", "-std=c++17", "-O2", "-mfma", "-mf16c", "-ffp-contract=off", "-shared", "-fPIC", "-w"]
     command += [*flags, *defines(STUDENTS[0]), f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
     subprocess.run([*command, HERE / "emulator" / "driver.cpp", "-o", folder / "libcuda.so.1"], check=True)
 

@@ -10,6 +10,7 @@
 // that leaves out zeros has the same bits.
 //
 // Shapes: B (P, K), u (P, 3) → A0 (M, E K), A1 (M, 3, E K), A2 (M, 5, E K)
+#pragma once
 #include "harmonics.cuh"
 #include "sizes.cuh"
 

@@ -5,6 +5,7 @@
 // neighbours joins to atom 0.
 //
 // Shapes: positions (M, 3), lists (P,) → faults (R, 4), (R,)
+#pragma once
 #include "sizes.cuh"
 
 constexpr int DOMAIN_THREADS = 128;
@@ -19,19 +20,18 @@ __device__ inline unsigned least_over_warp(unsigned x) {
     return x;
 }
 
-// One warp a replica.
-extern "C" __global__ void __launch_bounds__(DOMAIN_THREADS) inspect(
+// The work of a warp on one replica.
+__device__ inline void inspect_replica(
     // constant
-    Batch batch,
+    int replica, const Batch& batch,
     // in
-    State state, Pairs pairs,
-    // scratch
+    const State& state, const Pairs& pairs,
+    // scratch (M,)
     int* reached,
     // out
-    Progress progress) {
-    int replica = (blockIdx.x * DOMAIN_THREADS + threadIdx.x) / WARP;
+    const Progress& progress) {
     int lane = threadIdx.x % WARP;
-    if (replica >= batch.replicas || progress.fault[4 * replica] != RUNNING) return;
+    if (progress.fault[4 * replica] != RUNNING) return;
     int first_row = batch.first_row[replica];
     int atoms = batch.first_row[replica + 1] - first_row;
     const double* x = state.position_ang + 3 * size_t(first_row);
@@ -95,4 +95,11 @@ extern "C" __global__ void __launch_bounds__(DOMAIN_THREADS) inspect(
         fault[1] = 0;
         fault[2] = stray;
     }
+}
+
+// One warp a replica.
+extern "C" __global__ void __launch_bounds__(DOMAIN_THREADS) inspect(
+    Batch batch, State state, Pairs pairs, int* reached, Progress progress) {
+    int replica = (blockIdx.x * DOMAIN_THREADS + threadIdx.x) / WARP;
+    if (replica < batch.replicas) inspect_replica(replica, batch, state, pairs, reached, progress);
 }

@@ -5,9 +5,10 @@
 //
 // and what the analytic terms add: U = ½ k Σ |x|², a well at the origin.
 //
-// Sums run over a molecule's own atoms in ascending order, in f64, by one thread each.
+// Sums run over a molecule's own atoms, in f64 and in a fixed order.
 //
 // Shapes: gradients (P, 4), energies (M,) → forces (M, 3), energies (R,)
+#pragma once
 #include "sizes.cuh"
 
 constexpr int FORCES_THREADS = 128;
@@ -21,20 +22,20 @@ __device__ inline double3 gradient_of_pair(const Pairs& pairs, size_t pair) {
             dr * u.z + double(d.z - along * u.z) / r};
 }
 
-// One thread a row; a replica that has just failed keeps its forces.
-extern "C" __global__ void __launch_bounds__(FORCES_THREADS) forces(
+// The work of a warp on one row, a lane a neighbour; a replica that has just failed keeps its forces.
+__device__ inline void forces_of(
     // constant
-    Batch batch,
+    int row, const Batch& batch,
     // in
-    Pairs pairs, Progress progress,
+    const Pairs& pairs, const Progress& progress,
     // out
-    State state) {
-    int row = blockIdx.x * FORCES_THREADS + threadIdx.x;
-    if (row >= batch.rows || progress.fault[4 * batch.replica[row]] != RUNNING) return;
+    const State& state) {
+    int lane = threadIdx.x % WARP;
+    if (progress.fault[4 * batch.replica[row]] != RUNNING) return;
     RowOfPairs of = pairs_of(batch, row);
     int a = row - of.first_row;
     double force[3] = {0.0, 0.0, 0.0};
-    for (int slot = 0; slot < pairs.count[row]; slot++) {
+    for (int slot = lane; slot < pairs.count[row]; slot += WARP) {
         int b = pairs.list[of.first_pair + slot];
         double3 there = gradient_of_pair(pairs, of.first_pair + b);
         double3 back = gradient_of_pair(pairs, of.first_pair + size_t(b - a) * of.atoms + a);
@@ -42,20 +43,29 @@ extern "C" __global__ void __launch_bounds__(FORCES_THREADS) forces(
         force[1] += there.y - back.y;
         force[2] += there.z - back.z;
     }
-    for (int axis = 0; axis < 3; axis++) state.force_ev_per_ang[3 * size_t(row) + axis] = force[axis];
+    for (int axis = 0; axis < 3; axis++) {
+        double sum = sum_over_warp(force[axis]);
+        if (lane == 0) state.force_ev_per_ang[3 * size_t(row) + axis] = sum;
+    }
 }
 
-// One warp a replica: adds up its energy, adds the terms, and looks whether all is finite.
-extern "C" __global__ void __launch_bounds__(FORCES_THREADS) energies(
+// One warp a row.
+extern "C" __global__ void __launch_bounds__(FORCES_THREADS) forces(
+    Batch batch, Pairs pairs, Progress progress, State state) {
+    int row = (blockIdx.x * FORCES_THREADS + threadIdx.x) / WARP;
+    if (row < batch.rows) forces_of(row, batch, pairs, progress, state);
+}
+
+// The work of a warp on one replica: adds up its energy, adds the terms, and looks whether all is finite.
+__device__ inline void energies_of(
     // constant; reference (R,) of each replica's molecule, wells: their stiffness in eV/Å²
-    Batch batch, const double* reference_ev, const double* well_ev_per_ang2, int wells,
+    int replica, const Batch& batch, const double* reference_ev, const double* well_ev_per_ang2, int wells,
     // in: (M,), or absent without a student
     const double* energy_of_row_ev,
     // in and out
-    State state, Progress progress) {
-    int replica = (blockIdx.x * FORCES_THREADS + threadIdx.x) / WARP;
+    const State& state, const Progress& progress) {
     int lane = threadIdx.x % WARP;
-    if (replica >= batch.replicas || progress.fault[4 * replica] != RUNNING) return;
+    if (progress.fault[4 * replica] != RUNNING) return;
     int first_row = batch.first_row[replica];
     int atoms = batch.first_row[replica + 1] - first_row;
     const double* x = state.position_ang + 3 * size_t(first_row);
@@ -81,4 +91,13 @@ extern "C" __global__ void __launch_bounds__(FORCES_THREADS) energies(
     if (lane != 0) return;
     state.energy_ev[replica] = energy;
     if (!all_finite) progress.fault[4 * replica] = NOT_FINITE;
+}
+
+// One warp a replica.
+extern "C" __global__ void __launch_bounds__(FORCES_THREADS) energies(
+    Batch batch, const double* reference_ev, const double* well_ev_per_ang2, int wells, const double* energy_of_row_ev,
+    State state, Progress progress) {
+    int replica = (blockIdx.x * FORCES_THREADS + threadIdx.x) / WARP;
+    if (replica < batch.replicas)
+        energies_of(replica, batch, reference_ev, well_ev_per_ang2, wells, energy_of_row_ev, state, progress);
 }

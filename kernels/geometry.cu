@@ -7,21 +7,20 @@
 // is not there.  A frozen replica gets empty lists, which spares it all work on pairs.
 //
 // Shapes: positions (M, 3) → lists (P,), r (P,), u (P, 3)
+#pragma once
 #include "sizes.cuh"
 
 constexpr int GEOMETRY_THREADS = 128;
 
-// One warp a row; the lanes stand for 32 partners at a time.
-extern "C" __global__ void __launch_bounds__(GEOMETRY_THREADS) find_neighbours(
+// The work of a warp on one row; the lanes stand for 32 partners at a time.
+__device__ inline void find_neighbours_of(
     // constant
-    Batch batch, double cutoff_ang,
+    int row, const Batch& batch, double cutoff_ang,
     // in
-    State state, Progress progress,
+    const State& state, const Progress& progress,
     // out
-    Pairs pairs) {
-    int row = (blockIdx.x * GEOMETRY_THREADS + threadIdx.x) / WARP;
+    const Pairs& pairs) {
     int lane = threadIdx.x % WARP;
-    if (row >= batch.rows) return;
     RowOfPairs of = pairs_of(batch, row);
     bool running = progress.fault[4 * batch.replica[row]] == RUNNING;
     const double* x_a = state.position_ang + 3 * size_t(row);
@@ -53,4 +52,11 @@ extern "C" __global__ void __launch_bounds__(GEOMETRY_THREADS) find_neighbours(
         count += __popc(near_lanes);
     }
     if (lane == 0) pairs.count[row] = count;
+}
+
+// One warp a row.
+extern "C" __global__ void __launch_bounds__(GEOMETRY_THREADS) find_neighbours(
+    Batch batch, double cutoff_ang, State state, Progress progress, Pairs pairs) {
+    int row = (blockIdx.x * GEOMETRY_THREADS + threadIdx.x) / WARP;
+    if (row < batch.rows) find_neighbours_of(row, batch, cutoff_ang, state, progress, pairs);
 }

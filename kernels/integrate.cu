@@ -9,10 +9,11 @@
 // what was saved and stays there.
 //
 // Shapes: x, v, F (M, 3), parameters (R, 3) → x, v (M, 3)
+#pragma once
 #include "random.cuh"
 #include "sizes.cuh"
 
-constexpr int INTEGRATE_THREADS = 64;
+constexpr int INTEGRATE_THREADS = 128;
 constexpr int PIECE_OPERATIONS_MAX = 8;
 // Å/fs² for 1 eV/Å on 1 u, and k in eV/K: src/units.rs
 constexpr double ACCELERATION = 1.602176634e-19 / (1e-10 * 1.66053906660e-27) * 1e-20;
@@ -59,33 +60,23 @@ struct Atoms {
     }
 };
 
-// Adds the terms of up to INTEGRATE_THREADS atoms to a sum, one after the other as the host does;
-// all threads get it.
-__device__ inline double add_in_order(double sum, double term, int terms) {
-    __shared__ double shared[INTEGRATE_THREADS];
-    shared[threadIdx.x] = term;
-    __syncthreads();
-    for (int n = 0; n < terms; n++) sum += shared[n];
-    __syncthreads();
-    return sum;
-}
-
+// Twice the kinetic energy is added up atom after atom, as the host does; all lanes get it.
 __device__ inline double kinetic_ev(const Atoms& atoms) {
     double twice = 0.0;
-    for (int start = 0; start < atoms.count; start += INTEGRATE_THREADS) {
-        int atom = start + threadIdx.x;
-        int terms = min(INTEGRATE_THREADS, atoms.count - start);
-        twice = add_in_order(twice, atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0, terms);
+    for (int start = 0; start < atoms.count; start += WARP) {
+        int atom = start + threadIdx.x % WARP;
+        double term = atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0;
+        for (int n = 0; n < min(WARP, atoms.count - start); n++) twice += __shfl_sync(WHOLE_WARP, term, n);
     }
     return 0.5 * twice / ACCELERATION;
 }
 
-// One operator on the atoms of this thread.
+// One operator on the atoms of this lane.
 __device__ inline void operate(Operation operation, double fraction, const Conditions& conditions, int replica,
                                unsigned long long step, const Atoms& atoms) {
     const double* parameters = conditions.parameters + 3 * replica;
     double timestep_fs = parameters[0], decay = parameters[1], noise_ev = parameters[2];
-    for (int atom = threadIdx.x; atom < atoms.count; atom += INTEGRATE_THREADS) {
+    for (int atom = threadIdx.x % WARP; atom < atoms.count; atom += WARP) {
         double *x = atoms.x + 3 * atom, *v = atoms.v + 3 * atom;
         const double* f = atoms.f + 3 * atom;
         double mass = atoms.mass_amu[atom];
@@ -107,7 +98,7 @@ __device__ inline void operate(Operation operation, double fraction, const Condi
 }
 
 __device__ inline void copy(const Atoms& from, const Atoms& to) {
-    for (int n = threadIdx.x; n < 3 * from.count; n += INTEGRATE_THREADS) {
+    for (int n = threadIdx.x % WARP; n < 3 * from.count; n += WARP) {
         to.x[n] = from.x[n];
         to.v[n] = from.v[n];
         to.f[n] = from.f[n];
@@ -120,45 +111,45 @@ __device__ inline void copy_energies(const State& from, const State& to, int rep
     to.bath_heat_ev[replica] = from.bath_heat_ev[replica];
 }
 
-// One block a replica.
-extern "C" __global__ void __launch_bounds__(INTEGRATE_THREADS) integrate(
+// The work of a warp on one replica.
+__device__ inline void integrate_replica(
     // constant
-    Batch batch, Conditions conditions, Piece piece,
+    int replica, const Batch& batch, const Conditions& conditions, const Piece& piece,
     // in and out
-    State state, State saved, Progress progress) {
-    int replica = blockIdx.x;
+    const State& state, const State& saved, const Progress& progress) {
+    bool first_lane = threadIdx.x % WARP == 0;
     Atoms atoms(batch, state, replica), saved_atoms(batch, saved, replica);
     int* fault = progress.fault + 4 * replica;
     int* under_way = fault + 3;
     bool running = fault[0] == RUNNING;
     bool stepping = piece.begins_step ? running : *under_way != 0;
     unsigned long long step = progress.step[replica];
-    __syncthreads();
+    __syncwarp();
     if (!stepping) return;
 
     if (piece.begins_step) {
         copy(atoms, saved_atoms);
-        if (threadIdx.x == 0) {
+        if (first_lane) {
             copy_energies(state, saved, replica);
             *under_way = 1;
         }
-        __syncthreads();
+        __syncwarp();
     }
 
-    // All threads have the sums of energies, thread 0 writes them.
+    // All lanes have the sums of energies, the first one writes them.
     double kinetic = 0.0;
     for (int n = 0; n < piece.operations && running; n++) {
         bool bath = piece.operation[n] == BATH;
         double before = bath ? kinetic_ev(atoms) : 0.0;
         operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, step, atoms);
-        __syncthreads();
+        __syncwarp();
         if (bath) {
             kinetic = kinetic_ev(atoms);
-            if (threadIdx.x == 0) {
+            if (first_lane) {
                 state.bath_heat_ev[replica] += kinetic - before;
                 state.kinetic_ev[replica] = kinetic;
             }
-            __syncthreads();
+            __syncwarp();
         }
     }
     if (!piece.ends_step) return;
@@ -171,9 +162,9 @@ extern "C" __global__ void __launch_bounds__(INTEGRATE_THREADS) integrate(
     }
     bool finite = temperature_k - temperature_k == 0.0;
     bool good = running && finite && temperature_k <= conditions.temperature_limit_k;
-    __syncthreads();
+    __syncwarp();
     if (!good) copy(saved_atoms, atoms);
-    if (threadIdx.x != 0) return;
+    if (!first_lane) return;
     *under_way = 0;
     if (good) {
         state.kinetic_ev[replica] = kinetic;
@@ -184,4 +175,11 @@ extern "C" __global__ void __launch_bounds__(INTEGRATE_THREADS) integrate(
     if (!running) return;
     fault[0] = finite ? TOO_HOT : NOT_FINITE;
     progress.fault_value[replica] = temperature_k;
+}
+
+// One warp a replica.
+extern "C" __global__ void __launch_bounds__(INTEGRATE_THREADS) integrate(
+    Batch batch, Conditions conditions, Piece piece, State state, State saved, Progress progress) {
+    int replica = (blockIdx.x * INTEGRATE_THREADS + threadIdx.x) / WARP;
+    if (replica < batch.replicas) integrate_replica(replica, batch, conditions, piece, state, saved, progress);
 }

@@ -21,6 +21,8 @@
 
 #include "forces.cu"
 
+#include "tile.cu"
+
 // What the host must know of these kernels, in the order of `Sizes` there.
 extern "C" __device__ const int kernel_sizes[] = {
     CHANNELS,          RADIAL,          TENSOR_CHANNELS,         ELEMENTS_MAX,
@@ -29,4 +31,8 @@ extern "C" __device__ const int kernel_sizes[] = {
     GEOMETRY_THREADS,  DOMAIN_THREADS,  RADIAL_THREADS,          REPULSION_THREADS,
     DENSITY_THREADS,   DENSITY_BACKWARD_THREADS,                 PRODUCT_THREADS,
     TILE_COLUMNS,      READOUT_THREADS, FORCES_THREADS,          INTEGRATE_THREADS,
+    sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
+    sizeof(ScratchArrays),              PIECES_MAX,              TILE_THREADS,
+    Own::WORDS,        TILE_STAGES,     Regions<1>::BYTES,       Regions<2>::BYTES,
+    Regions<4>::BYTES,
 };

@@ -9,6 +9,7 @@
 // row, so a pair costs it 3K multiply-adds and no memory but B, which the whole block shares.
 //
 // Shapes: B (P, K), u (P, 3), φ (M, 3F), q (M, F), v (M, 3, F) → q (M, F), v (M, 3, F)
+#pragma once
 #include "sizes.cuh"
 
 // Columns f, F + f and 2F + f of the filter.

@@ -7,24 +7,24 @@
 // first to write a pair's gradient; all others add to it.
 //
 // Shapes: r (P,), elements (M,) → energy (M,), gradient (P, 4)
+#pragma once
 #include "arithmetic.cuh"
 #include "sizes.cuh"
+#include "switch.cuh"
 
 constexpr int REPULSION_THREADS = 128;
 
-// One warp a row, one lane a neighbour.
-extern "C" __global__ void __launch_bounds__(REPULSION_THREADS) repulsion(
+// The work of a warp on one row, a lane a neighbour.
+__device__ inline void repulsion_of(
     // constant; tables are (E, E, 3): r_sw in Å, q in eV Å, l in Å
-    Batch batch, int elements, const double* table,
+    int row, const Batch& batch, int elements, const double* table,
     // in and out
-    Pairs pairs,
+    const Pairs& pairs,
     // out
     double* energy_ev) {
     const double amplitude[] = {0.18175, 0.50986, 0.28022, 0.02817};
     const double exponent[] = {3.19980, 0.94229, 0.40290, 0.20162};
-    int row = (blockIdx.x * REPULSION_THREADS + threadIdx.x) / WARP;
     int lane = threadIdx.x % WARP;
-    if (row >= batch.rows) return;
     RowOfPairs of = pairs_of(batch, row);
 
     double energy = 0.0;
@@ -41,9 +41,10 @@ extern "C" __global__ void __launch_bounds__(REPULSION_THREADS) repulsion(
                 phi += term;
                 phi_slope -= exponent[n] / screening_ang * term;
             }
-            double x = r / switch_ang;
-            double on = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
-            double on_slope = -30.0 * x * x * (1.0 - x) * (1.0 - x) / switch_ang;
+            double rise, rise_slope;
+            rise_of_switch(r / switch_ang, rise, rise_slope);
+            double on = 1.0 - rise;
+            double on_slope = -rise_slope / switch_ang;
             energy += 0.5 * on * charge / r * phi;
             // Forward: E = s (q/r) φ
             slope = 0.5 * charge / r * (on_slope * phi + on * phi_slope - on * phi / r);
@@ -52,4 +53,11 @@ extern "C" __global__ void __launch_bounds__(REPULSION_THREADS) repulsion(
     }
     energy = sum_over_warp(energy);
     if (lane == 0) energy_ev[row] = energy;
+}
+
+// One warp a row.
+extern "C" __global__ void __launch_bounds__(REPULSION_THREADS) repulsion(
+    Batch batch, int elements, const double* table, Pairs pairs, double* energy_ev) {
+    int row = (blockIdx.x * REPULSION_THREADS + threadIdx.x) / WARP;
+    if (row < batch.rows) repulsion_of(row, batch, elements, table, pairs, energy_ev);
 }

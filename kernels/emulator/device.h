@@ -13,12 +13,19 @@
 #include <mutex>
 #include <vector>
 
+#include <immintrin.h>
+
+#define EMULATED
+
 #define __global__
 #define __device__
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __restrict__
+#define __noinline__
 
+struct alignas(8) float2 { float x, y; };
+struct alignas(8) uint2 { unsigned x, y; };
 struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct double3 { double x, y, z; };
@@ -31,6 +38,10 @@ inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 
 inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+template <class T> inline T __ldg(const T* x) { return *x; }
+inline float __fdividef(float x, float y) { return x / y; }
+inline float __expf(float x) { return std::exp(x); }
+inline long long clock64() { return 0; }
 using std::floor;
 using std::fma;
 using std::sqrt;
@@ -125,6 +136,25 @@ Result exchange(Number x, Result (*read)(const Warp&, int, int), int argument) {
     return result;
 }
 
+// A warp's product of 16-bit factors (half.cuh): every lane shows its part of both, then makes four sums.
+inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
+    static struct { float a[16][16], b[16][8]; } of_warp[64];
+    auto& shown = of_warp[now->current / WARP_LANES];
+    int lane = now->current % WARP_LANES, g = lane / 4, t = lane % 4 * 2;
+    auto low = [](unsigned x) { return _cvtsh_ss(x & 0xFFFF); };
+    auto high = [](unsigned x) { return _cvtsh_ss(x >> 16); };
+    for (int n = 0; n < 4; n++) {
+        float* row = shown.a[g + n % 2 * 8] + n / 2 * 8 + t;
+        row[0] = low(a[n]), row[1] = high(a[n]);
+    }
+    shown.b[t][g] = low(b.x), shown.b[t + 1][g] = high(b.x);
+    shown.b[t + 8][g] = low(b.y), shown.b[t + 9][g] = high(b.y);
+    arrive(warp().barrier);
+    for (int k = 0; k < 16; k++)
+        for (int n = 0; n < 4; n++) sum[n] += shown.a[g + n / 2 * 8][k] * shown.b[k][t + n % 2];
+    arrive(warp().barrier);
+}
+
 inline void entry() {
     (*now->body)();
     now->threads[now->current].done = true;
@@ -207,6 +237,18 @@ Number __shfl_xor_sync(unsigned, Number x, int mask) {
             return y;
         },
         mask);
+}
+
+template <class Number>
+Number __shfl_sync(unsigned, Number x, int from) {
+    return emulator::exchange<Number, Number>(
+        x,
+        [](const emulator::Warp& warp, int, int from) {
+            Number y;
+            std::memcpy(&y, &warp.slots[from], sizeof y);
+            return y;
+        },
+        from);
 }
 
 inline unsigned __ballot_sync(unsigned, bool x) {

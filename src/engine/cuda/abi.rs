@@ -142,8 +142,6 @@ structures! {
 pub const PIECE_OPERATIONS_MAX: usize = 8;
 /// Threads a block of most kernels.
 pub const THREADS: u32 = 128;
-/// Threads a block of the integrator.
-pub const INTEGRATE_THREADS: u32 = 64;
 /// Lanes of a warp.
 pub const WARP: usize = 32;
 /// Columns of y that a block of a product makes.
@@ -216,7 +214,7 @@ impl Sizes {
             TILE_COLUMNS as u32,
             THREADS,
             THREADS,
-            INTEGRATE_THREADS,
+            THREADS,
         ];
         sizes
             .map(|size| size as i32)

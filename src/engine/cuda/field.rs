@@ -2,7 +2,7 @@
 
 use cudarc::driver::CudaSlice;
 
-use super::abi::{Pointer, THREADS};
+use super::abi::Pointer;
 use super::arrays::{NetworkArrays, PairArrays};
 use super::batch::Batch;
 use super::gpu::Gpu;
@@ -116,12 +116,10 @@ impl Field {
             evaluation.forward()?;
             evaluation.backward()?;
         }
-        let blocks = (launches.rows.div_ceil(THREADS as usize), 1);
-        gpu.launch(
+        launches.by_warp(
             "forces",
             &kernels.forces,
-            blocks,
-            THREADS,
+            launches.rows,
             &[&launches.batch, &pairs, &progress, &state],
         )?;
         launches.by_warp(

@@ -28,6 +28,7 @@ pub use gpu::{Gpu, StageTime};
 use self::batch::{Batch, MoleculeTable};
 use self::field::Field;
 use self::gpu::failed;
+use self::launches::Launches;
 use self::layout::{Extent, molecule_tables, share_out};
 use self::weights::Weights;
 use super::potential::Term;
@@ -208,14 +209,17 @@ impl CudaEngine {
             if n > 0 {
                 self.field.evaluate(&self.gpu, batch)?;
             }
-            let kernel = &self.gpu.kernels.integrate;
-            self.gpu.launch(
+            let launches = Launches {
+                gpu: &self.gpu,
+                batch: batch.layout(),
+                rows: batch.rows(),
+            };
+            launches.by_warp(
                 "integrate",
-                kernel,
-                (batch.len(), 1),
-                abi::INTEGRATE_THREADS,
+                &self.gpu.kernels.integrate,
+                batch.len(),
                 &[
-                    &batch.layout(),
+                    &launches.batch,
                     &conditions,
                     piece,
                     &batch.state(),

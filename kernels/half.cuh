@@ -1,0 +1,73 @@
+// Numbers in 16 bits, and the products that tensor cores make of them.
+//
+//     (16 × 16) · (16 × 8) + (16 × 8) → (16 × 8)      16-bit factors, 32-bit sums
+//
+// Lane 4g + t of a warp holds, of the sums, rows g and g + 8 in columns 2t and 2t + 1; two
+// neighbouring numbers share a word, the first one in its low half.
+#pragma once
+
+using Half = unsigned short;
+
+struct Pair16 {
+    float low, high;
+};
+
+#ifdef EMULATED
+
+inline unsigned two_halves(float low, float high) { return _cvtss_sh(low, 0) | unsigned(_cvtss_sh(high, 0)) << 16; }
+inline Pair16 two_floats(unsigned halves) { return {_cvtsh_ss(halves & 0xFFFF), _cvtsh_ss(halves >> 16)}; }
+inline Half half_of(float x) { return _cvtss_sh(x, 0); }
+inline float float_of(Half x) { return _cvtsh_ss(x); }
+
+inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
+    int lane = threadIdx.x % 32;
+    for (int n = 0; n < 4; n++) std::memcpy(&a[n], x + (lane / 4 + n % 2 * 8) * stride + n / 2 * 8 + lane % 4 * 2, 4);
+}
+
+inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) { emulator::multiply_add(sum, a, b); }
+
+#else
+
+__device__ inline unsigned two_halves(float low, float high) {
+    unsigned halves;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(halves) : "f"(high), "f"(low));
+    return halves;
+}
+
+__device__ inline Pair16 two_floats(unsigned halves) {
+    Pair16 floats;
+    asm("{.reg .b16 low, high; mov.b32 {low, high}, %2; cvt.f32.f16 %0, low; cvt.f32.f16 %1, high;}"
+        : "=f"(floats.low), "=f"(floats.high)
+        : "r"(halves));
+    return floats;
+}
+
+__device__ inline Half half_of(float x) {
+    Half half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(x));
+    return half;
+}
+
+__device__ inline float float_of(Half x) {
+    float number;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(number) : "h"(x));
+    return number;
+}
+
+// The left factor of a product: 16 rows of 16 columns from shared memory.
+__device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
+    int lane = threadIdx.x % 32;
+    unsigned address = unsigned(__cvta_generic_to_shared(x + lane % 16 * stride + lane / 16 * 8));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+#endif

@@ -1,0 +1,289 @@
+// Many steps of many tiles in one launch; a block takes one tile after the other.
+//
+// The state of a tile (x, v, F in f64, what a step may have to return to, who the replicas are) is in
+// shared memory for all steps of a launch, laid out as the structures of sizes.cuh describe it, so the
+// integrator, the geometry and the sums are those of the other path.
+#include "domain.cu"
+#include "forces.cu"
+#include "geometry.cu"
+#include "radial.cu"
+#include "repulsion.cu"
+#include "tile_readout.cu"
+
+constexpr int PIECES_MAX = 4;
+
+// The pieces of a step; without any, energies and forces are evaluated once.
+struct Program {
+    int pieces;
+    int steps;
+    Piece piece[PIECES_MAX];
+};
+
+// Which replicas are in which tile: those of tile n are replica[first[n]] … replica[first[n + 1] − 1].
+struct Tiles {
+    int count;
+    const int* first;    // (count + 1,)
+    const int* replica;  // (R,)
+};
+
+// One block's part of these arrays begins at its number times the size of a part.
+struct ScratchArrays {
+    unsigned* own;
+    Half *v_before, *dv_before;
+    float4* partial;
+    int pairs_max;  // of a tile
+    Pairs pairs;    // of them, count is not used
+};
+
+struct Analytic {
+    const double* reference_ev;      // (R,)
+    const double* well_ev_per_ang2;  // (wells,)
+    int wells;
+};
+
+enum TileStage : int {
+    STAGE_INTEGRATE, STAGE_PAIRS, STAGE_DENSITY, STAGE_UPDATE_1, STAGE_PHI, STAGE_MESSAGE, STAGE_UPDATE_2, STAGE_READOUT,
+    STAGE_UPDATE_2_BACKWARD, STAGE_MESSAGE_BACKWARD, STAGE_PHI_BACKWARD, STAGE_UPDATE_1_BACKWARD, STAGE_DENSITY_BACKWARD,
+    STAGE_FORCES, TILE_STAGES
+};
+
+// Cycles that the first block spent in each stage, where somebody asks.
+struct Stopwatch {
+    unsigned long long* cycles;  // (TILE_STAGES,), or absent
+    long long last;
+
+    __device__ explicit Stopwatch(unsigned long long* asked)
+        : cycles(blockIdx.x == 0 && threadIdx.x == 0 ? asked : nullptr), last(cycles ? clock64() : 0) {}
+
+    __device__ void lap(TileStage stage) {
+        if (!cycles) return;
+        long long now = clock64();
+        cycles[stage] += now - last;
+        last = now;
+    }
+};
+
+// Hands out consecutive arrays.
+struct Cursor {
+    unsigned char* at;
+
+    template <class T>
+    __device__ T* take(int count) {
+        T* array = reinterpret_cast<T*>(at);
+        at += count * sizeof(T);
+        return array;
+    }
+};
+
+// The arrays of a tile at their places.
+template <int M>
+__device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& arrays) {
+    constexpr int ROWS = 16 * M, REPLICAS = ROWS;
+    Tile<M> tile;
+    tile.v = reinterpret_cast<Half*>(shared + Regions<M>::V);
+    tile.phi = reinterpret_cast<Half*>(shared + Regions<M>::PHI);
+    tile.h = reinterpret_cast<Half*>(shared + Regions<M>::H);
+    tile.x = reinterpret_cast<Half*>(shared + Regions<M>::X);
+    tile.q = reinterpret_cast<float*>(shared + Regions<M>::Q);
+
+    // Eight-byte numbers, 32 a row.
+    Cursor cursor{shared + Regions<M>::STATE};
+    for (State* state : {&tile.state, &tile.saved}) {
+        state->position_ang = cursor.take<double>(3 * ROWS);
+        state->velocity_ang_per_fs = cursor.take<double>(3 * ROWS);
+        state->force_ev_per_ang = cursor.take<double>(3 * ROWS);
+        state->energy_ev = cursor.take<double>(REPLICAS);
+        state->kinetic_ev = cursor.take<double>(REPLICAS);
+        state->bath_heat_ev = cursor.take<double>(REPLICAS);
+    }
+    tile.energy_of_row_ev = cursor.take<double>(ROWS);
+    tile.batch.mass_amu = cursor.take<double>(ROWS);
+    tile.progress.fault_value = cursor.take<double>(REPLICAS);
+    tile.progress.step = cursor.take<unsigned long long>(REPLICAS);
+    tile.conditions.parameters = cursor.take<double>(3 * REPLICAS);
+    tile.reference_ev = cursor.take<double>(REPLICAS);
+
+    // Four-byte numbers, 14 a row and two more.
+    tile.batch.first_row = cursor.take<int>(REPLICAS + 1);
+    tile.batch.first_pair = cursor.take<int>(REPLICAS + 1);
+    tile.batch.replica = cursor.take<int>(ROWS);
+    tile.batch.element = cursor.take<int>(ROWS);
+    tile.pairs = arrays.pairs;
+    tile.pairs.count = cursor.take<int>(ROWS);
+    tile.reached = cursor.take<int>(ROWS);
+    tile.progress.fault = cursor.take<int>(4 * REPLICAS);
+    tile.conditions.identity = cursor.take<unsigned>(2 * REPLICAS);
+
+    size_t block = blockIdx.x, first_pair = block * arrays.pairs_max;
+    tile.pairs.list += first_pair;
+    tile.pairs.distance_ang += first_pair;
+    tile.pairs.unit += first_pair;
+    tile.pairs.basis += first_pair * RADIAL;
+    tile.pairs.slope += first_pair * RADIAL;
+    tile.pairs.gradient += first_pair;
+    tile.scratch.own = arrays.own + block * Own::WORDS * TILE_THREADS;
+    tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
+    tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
+    tile.scratch.partial = arrays.partial + first_pair * (CHANNELS / WARP);
+    return tile;
+}
+
+// What is constant for all but the copy at the beginning.
+template <class T>
+__device__ inline T* changeable(const T* array) {
+    return const_cast<T*>(array);
+}
+
+// The same number on both sides, either way.
+template <class T>
+__device__ inline void exchange(bool in, T* here, T* there) {
+    if (in)
+        *here = *there;
+    else
+        *there = *here;
+}
+
+// Copies the replicas of tile n into the block's arrays (`in`), or what a step changes back.
+template <int M>
+__device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles& tiles, const Batch& batch, const State& state,
+                                     const Progress& progress, const Conditions& conditions, const Analytic& analytic) {
+    const int* replica = tiles.replica + tiles.first[n];
+    int replicas = tiles.first[n + 1] - tiles.first[n];
+    if (in) {
+        tile.batch.replicas = replicas;
+        tile.conditions.seed = conditions.seed;
+        tile.conditions.temperature_limit_k = conditions.temperature_limit_k;
+        if (threadIdx.x == 0) {
+            int row = 0, pair = 0;
+            for (int r = 0; r < replicas; r++) {
+                int atoms = batch.first_row[replica[r] + 1] - batch.first_row[replica[r]];
+                changeable(tile.batch.first_row)[r] = row;
+                changeable(tile.batch.first_pair)[r] = pair;
+                row += atoms;
+                pair += atoms * atoms;
+            }
+            changeable(tile.batch.first_row)[replicas] = row;
+        }
+        __syncthreads();
+        tile.batch.rows = tile.batch.first_row[replicas];
+        // Rows that no replica has take part in products; their element must be one.
+        for (int row = tile.batch.rows + threadIdx.x; row < 16 * M; row += TILE_THREADS) changeable(tile.batch.element)[row] = 0;
+    }
+    for (int r = threadIdx.x / WARP; r < replicas; r += TILE_WARPS) {
+        int there = replica[r], lane = threadIdx.x % WARP;
+        int first = tile.batch.first_row[r], first_there = batch.first_row[there], atoms = tile.batch.first_row[r + 1] - first;
+        for (int a = lane; a < 3 * atoms; a += WARP) {
+            exchange(in, tile.state.position_ang + 3 * first + a, state.position_ang + 3 * size_t(first_there) + a);
+            exchange(in, tile.state.velocity_ang_per_fs + 3 * first + a, state.velocity_ang_per_fs + 3 * size_t(first_there) + a);
+            exchange(in, tile.state.force_ev_per_ang + 3 * first + a, state.force_ev_per_ang + 3 * size_t(first_there) + a);
+        }
+        for (int a = lane; a < atoms && in; a += WARP) {
+            changeable(tile.batch.mass_amu)[first + a] = batch.mass_amu[first_there + a];
+            changeable(tile.batch.element)[first + a] = batch.element[first_there + a];
+            changeable(tile.batch.replica)[first + a] = r;
+        }
+        if (lane != 0) continue;
+        exchange(in, tile.state.energy_ev + r, state.energy_ev + there);
+        exchange(in, tile.state.kinetic_ev + r, state.kinetic_ev + there);
+        exchange(in, tile.state.bath_heat_ev + r, state.bath_heat_ev + there);
+        exchange(in, tile.progress.step + r, progress.step + there);
+        exchange(in, tile.progress.fault_value + r, progress.fault_value + there);
+        for (int i = 0; i < 4; i++) exchange(in, tile.progress.fault + 4 * r + i, progress.fault + 4 * there + i);
+        if (!in) continue;
+        for (int i = 0; i < 3; i++) changeable(tile.conditions.parameters)[3 * r + i] = conditions.parameters[3 * there + i];
+        for (int i = 0; i < 2; i++) changeable(tile.conditions.identity)[2 * r + i] = conditions.identity[2 * there + i];
+        changeable(tile.reference_ev)[r] = analytic.reference_ev[there];
+    }
+    __syncthreads();
+}
+
+// Energies and forces of a tile's running replicas.
+template <int M>
+__device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
+    int warp = threadIdx.x / WARP;
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS)
+        find_neighbours_of(row, tile.batch, student.cutoff_ang, tile.state, tile.progress, tile.pairs);
+    __syncthreads();
+    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
+        inspect_replica(replica, tile.batch, tile.state, tile.pairs, tile.reached, tile.progress);
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
+        radial_of(row, tile.batch, student.cutoff_ang, student.elements, student.core, tile.pairs);
+        repulsion_of(row, tile.batch, student.elements, student.repulsion, tile.pairs, tile.energy_of_row_ev);
+    }
+    __syncthreads();
+    watch.lap(STAGE_PAIRS);
+
+    tile_density(tile, student);
+    __syncthreads();
+    watch.lap(STAGE_DENSITY);
+    tile_update<M, 0>(tile, student);
+    watch.lap(STAGE_UPDATE_1);
+    tile_phi(tile, student);
+    watch.lap(STAGE_PHI);
+    tile_message(tile, student);
+    watch.lap(STAGE_MESSAGE);
+    tile_update<M, 1>(tile, student);
+    watch.lap(STAGE_UPDATE_2);
+    tile_readout(tile, student);
+    watch.lap(STAGE_READOUT);
+    tile_update_backward<M, 1>(tile, student);
+    watch.lap(STAGE_UPDATE_2_BACKWARD);
+    tile_message_backward(tile, student);
+    watch.lap(STAGE_MESSAGE_BACKWARD);
+    tile_phi_backward(tile, student);
+    watch.lap(STAGE_PHI_BACKWARD);
+    tile_update_backward<M, 0>(tile, student);
+    watch.lap(STAGE_UPDATE_1_BACKWARD);
+    tile_density_backward(tile, student);
+    watch.lap(STAGE_DENSITY_BACKWARD);
+
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) forces_of(row, tile.batch, tile.pairs, tile.progress, tile.state);
+    __syncthreads();
+    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
+        energies_of(replica, tile.batch, tile.reference_ev, analytic.well_ev_per_ang2, analytic.wells, tile.energy_of_row_ev,
+                    tile.state, tile.progress);
+    __syncthreads();
+    watch.lap(STAGE_FORCES);
+}
+
+template <int M>
+__device__ inline void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
+                                  const State& state, const Progress& progress, const Conditions& conditions,
+                                  const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
+    DYNAMIC_SHARED(shared, Regions<M>::BYTES);
+    Tile<M> tile = lay_out<M>(shared, arrays);
+    for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
+        exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
+        Stopwatch watch(cycles);
+        if (program.pieces == 0) evaluate_tile(tile, student, analytic, watch);
+        for (int step = 0; step < program.steps; step++) {
+            for (int piece = 0; piece < program.pieces; piece++) {
+                if (piece > 0) evaluate_tile(tile, student, analytic, watch);
+                for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
+                    integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress);
+                __syncthreads();
+                watch.lap(STAGE_INTEGRATE);
+            }
+        }
+        exchange_tile(false, tile, n, tiles, batch, state, progress, conditions, analytic);
+    }
+}
+
+// The same for tiles of 16, 32 and 64 rows: a row's bits are those of any of them.
+extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_16(
+    Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
+    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
+    step_tiles<1>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+}
+
+extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_32(
+    Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
+    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
+    step_tiles<2>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+}
+
+extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_64(
+    Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
+    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
+    step_tiles<4>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+}

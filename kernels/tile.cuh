@@ -1,0 +1,181 @@
+// A tile: whole replicas of up to 64 atoms together, which one block steps by itself.
+//
+// The tile's state, features and their gradients stay in the block's shared memory for as many steps
+// as a launch makes.  Warp w owns channels 8w … 8w + 7 of every row in every product; within the
+// warp, lane 4g + t owns rows g and g + 8 of each sixteen and channels 2t and 2t + 1 of the eight.
+// So whatever is elementwise between products happens in one thread, and what the backward pass
+// needs again a thread writes for itself alone (`Own`).
+//
+// Gradients are multiplied by GRADIENT_SCALE until they reach a pair, because numbers of 16 bits have
+// only 14 powers of two below one.
+#pragma once
+#include "arithmetic.cuh"
+#include "half.cuh"
+#include "integrate.cu"
+#include "sizes.cuh"
+
+constexpr int TILE_WARPS = CHANNELS / 8;
+constexpr int TILE_THREADS = TILE_WARPS * WARP;
+constexpr int TILE_ROWS_MAX = 64;
+constexpr float GRADIENT_SCALE = 64.0f;
+// The second half of the warps shares the T tensor channels, and the readout's, with the first one.
+static_assert(TENSOR_CHANNELS == 0 || 2 * TENSOR_CHANNELS == CHANNELS, "a tile's warps share tensor channels by two");
+
+// Strides of rows, in halves: an odd number of 16 bytes, so that eight rows are in different banks.
+constexpr int STRIDE_F = CHANNELS + 8;
+constexpr int STRIDE_X = 2 * CHANNELS + TENSOR_CHANNELS + 8;
+constexpr int STRIDE_PHI = 3 * CHANNELS + 8;
+constexpr int STRIDE_T = TENSOR_CHANNELS + 8;
+constexpr int STRIDE_Q = CHANNELS + 4;  // of floats
+
+// A matrix as the lanes of a warp read it: for each eight columns and sixteen rows, two words a lane.
+struct Packed {
+    const uint2* columns;  // (J/8, I/16, 32)
+    int depth;             // I/16
+
+    // The lane's words of column group n.
+    __device__ const uint2* group(int n) const { return columns + size_t(n) * depth * WARP + threadIdx.x % WARP; }
+};
+
+struct PackedBoth {
+    Packed forward, backward;  // W and Wᵀ
+};
+
+struct TileDense {
+    PackedBoth matrix;
+    const float* bias;
+};
+
+struct TileUpdate {
+    PackedBoth mix;
+    TileDense hidden, out;
+};
+
+// A student of two layers.
+struct TileStudent {
+    PackedBoth scalar, vector, tensor;                      // (E K, F), (E K, F), (E K, T)
+    const float *embedding, *gate0, *gate1, *gate2;         // (E, F), (E, F), (E, F), (E, T)
+    TileUpdate update[2];
+    TileDense phi_hidden, phi_out;
+    const float *filter, *gate_scalar, *gate_vector;        // (K, 3F), (E, F), (E, F)
+    TileDense readout;
+    const float *readout_weight, *readout_bias;             // (F/2,), (1,)
+    const double *repulsion, *core;                         // (E, E, 3), the core is absent or the same
+    double cutoff_ang;
+    float norm_epsilon;
+    int elements;
+};
+
+// Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
+// stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
+// `x` and `q` for the gradients by densities.
+template <int M>
+struct Regions {
+    static constexpr int ROWS = 16 * M;
+    static constexpr int V = 0;
+    static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
+    static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
+    static constexpr int X = H + ROWS * STRIDE_F * 2;
+    static constexpr int Q = X + ROWS * STRIDE_X * 2;
+    static constexpr int STATE = Q + ROWS * STRIDE_Q * 4;
+    // See tile_state.cu: eight-byte and four-byte numbers for each row or replica.
+    static constexpr int EIGHTS = 32, FOURS = 14;
+    static constexpr int BYTES = STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS);
+    static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (STATE - X) / 2;  // in halves
+    static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
+    static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
+};
+
+// Words that threads keep for themselves in global memory, from the forward to the backward pass.
+struct Own {
+    static constexpr int UV = 0;                        // U and V of 2 layers, 8 rows, 3 axes each
+    static constexpr int FACTORS = UV + 2 * 8 * 6;      // c and b of 2 layers, 8 rows
+    static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
+    static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
+    static constexpr int READOUT = TENSOR + 4 * 5;      // before the readout's silu, 4 rows
+    static constexpr int WORDS = READOUT + 4;
+};
+
+// Global memory that one block works in.
+struct Scratch {
+    unsigned* own;      // (Own::WORDS, threads)
+    Half* v_before;     // (3, 64, F) vectors before the message
+    Half* dv_before;    // (3, 64, F) the gradient by them
+    float4* partial;    // (P, F/32) gradients by pairs of the message, a warp's channels each
+};
+
+template <int M>
+struct Tile {
+    static constexpr int ROWS = 16 * M;
+    Batch batch;
+    State state, saved;
+    Progress progress;
+    Conditions conditions;
+    Pairs pairs;
+    Scratch scratch;
+    const double* reference_ev;  // (R,)
+    double* energy_of_row_ev;    // (M,)
+    int* reached;                // (M,)
+    Half *v, *phi, *h, *x;       // (3, M, F), (M, 3F), (M, F), (M, 2F + T)
+    float* q;                    // (M, F)
+};
+
+// ── Products ─────────────────────────────────────────────────────────────────────────────────────
+
+// sum[m][n] += rows row_of(m) … + 15 of x times column group n, over `depth` sixteens.
+template <int M, int N, class RowOf>
+__device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride, RowOf row_of, int depth,
+                               const uint2* const (&w)[N]) {
+    // Weights come from far: those of the next steps are asked for before this one's are used.
+    constexpr int AHEAD = M * N > 8 ? 2 : 4;
+    uint2 next[AHEAD][N];
+    auto load = [&](int k) {
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+                if (k + i < depth) next[i][n] = __ldg(w[n] + (k + i) * WARP);
+    };
+    load(0);
+    for (int k = 0; k < depth; k += AHEAD) {
+        uint2 now[AHEAD][N];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+#pragma unroll
+            for (int n = 0; n < N; n++) now[i][n] = next[i][n];
+        load(k + AHEAD);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            if (k + i >= depth) break;
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                unsigned a[4];
+                load_rows(a, x + row_of(m) * stride + 16 * (k + i), stride);
+#pragma unroll
+                for (int n = 0; n < N; n++) multiply_add(sum[m][n], a, now[i][n]);
+            }
+        }
+    }
+}
+
+// The place of a thread: its first channel, and row `half` of sixteen m.
+struct Place {
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    int channel = 8 * warp + 2 * (lane % 4);
+    __device__ int row(int m, int half) const { return 16 * m + 8 * half + lane / 4; }
+};
+
+__device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }
+__device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
+__device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
+__device__ inline unsigned& own(const Scratch& scratch, int slot) {
+    return scratch.own[size_t(slot) * TILE_THREADS + threadIdx.x];
+}
+
+// 1/(1 + e⁻ˣ) by the fast exponential: its error of 2⁻²¹ is far below that of 16 bits.
+__device__ inline float logistic(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+__device__ inline float tile_silu(float x) { return x * logistic(x); }
+__device__ inline float tile_silu_slope(float x) {
+    float s = logistic(x);
+    return s * fmaf(x, 1.0f - s, 1.0f);
+}
