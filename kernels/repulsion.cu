@@ -9,6 +9,7 @@
 // Shapes: r (P,), elements (M,) → energy (M,), gradient (P, 4)
 #include "arithmetic.cuh"
 #include "sizes.cuh"
+#include "switch.cuh"
 
 constexpr int REPULSION_THREADS = 128;
 
@@ -41,9 +42,10 @@ extern "C" __global__ void __launch_bounds__(REPULSION_THREADS) repulsion(
                 phi += term;
                 phi_slope -= exponent[n] / screening_ang * term;
             }
-            double x = r / switch_ang;
-            double on = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
-            double on_slope = -30.0 * x * x * (1.0 - x) * (1.0 - x) / switch_ang;
+            double rise, rise_slope;
+            rise_of_switch(r / switch_ang, rise, rise_slope);
+            double on = 1.0 - rise;
+            double on_slope = -rise_slope / switch_ang;
             energy += 0.5 * on * charge / r * phi;
             // Forward: E = s (q/r) φ
             slope = 0.5 * charge / r * (on_slope * phi + on * phi_slope - on * phi / r);

@@ -83,9 +83,7 @@ impl<T: Real> Network<T> {
             radial: Radial {
                 cutoff_ang: architecture.cutoff_ang,
                 count: architecture.radial,
-                core: architecture
-                    .core
-                    .then(|| Distances::new(&student.elements)),
+                core: architecture.core.then(|| Distances::new(&student.elements)),
             },
             density: Density::new(student),
             messages: (2..=architecture.layers)
