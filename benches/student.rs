@@ -49,6 +49,7 @@ fn usual() -> Architecture {
         gates: true,
         norm_epsilon: 1e-2,
         cutoff_ang: 5.0,
+        core: false,
     }
 }
 

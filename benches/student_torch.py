@@ -20,6 +20,7 @@ class Student:
     def __init__(self, path, dtype):
         with safe_open(path, framework="pt") as file:
             self.config = json.loads(file.metadata()["architecture"])
+            self.repulsion = file.metadata()["repulsion"]
             self.w = {name: file.get_tensor(name).to(dtype) for name in file.keys()}
 
     def linear(self, name, x):
@@ -44,6 +45,15 @@ class Student:
         sums = sums.view(n, len(ELEMENTS), c, k).transpose(1, 2).reshape(n, c, -1)
         return self.gate(f"density.gate_{name}", z, sums @ self.w[f"density.{name}"])
 
+    def core(self, r, z, i, j):
+        """1 − s(r / r_sw) of the pairs, 1 without a core."""
+        if not self.config.get("core"):
+            return 1.0
+        radius_ang = json.loads(self.repulsion)["covalent_radius_ang"]
+        radius_ang = r.new_tensor([radius_ang[str(number)] for number in ELEMENTS])
+        y = (r / (radius_ang[z[i]] + radius_ang[z[j]])).clamp(max=1.0)
+        return y**3 * (10 - 15 * y + 6 * y * y)
+
     def energy(self, z, x, i, j):
         """Learnt energy of all atoms; repulsion and reference energies are left out, to PyTorch's advantage."""
         config, rc = self.config, self.config["cutoff_ang"]
@@ -51,7 +61,7 @@ class Student:
         r = d.norm(dim=-1)
         u = d / r[:, None]
         k = torch.arange(1, config["radial"] + 1, dtype=x.dtype)
-        envelope = math.sqrt(2 / rc) * 0.5 * (1 + torch.cos(math.pi / rc * r)) / r
+        envelope = math.sqrt(2 / rc) * 0.5 * (1 + torch.cos(math.pi / rc * r)) / r * self.core(r, z, i, j)
         basis = torch.sin(k * (math.pi / rc) * r[:, None]) * envelope[:, None]
         cell = i * len(ELEMENTS) + z[j]
         q = self.w["embedding"][z] + self.density("scalar", z, cell, basis[:, None])[:, 0]

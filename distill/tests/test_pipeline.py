@@ -8,6 +8,7 @@ import importlib.util
 import json
 import warnings
 
+import jax
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -15,7 +16,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.io import write
 from ase.md.langevin import Langevin
 
-from distill import evaluate, export, format, import_extxyz, molecules, predict, train
+from distill import evaluate, export, format, import_extxyz, model, molecules, predict, train
 from distill.shards import COVALENT_RADIUS, Molecules
 
 SMILES = ("O methane's neighbour", "CO", "CC", "C=O", "CS", "NC=O", "FC", "# a comment")
@@ -85,6 +86,17 @@ def test_every_molecule_of_the_list_is_embedded(folder):
     made = Molecules.read([folder / "mini-000.npz"])
     assert made.line.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert made.sizes.tolist() == [3, 6, 8, 4, 6, 6, 5]
+
+
+@pytest.mark.parametrize("core", [False, True])
+def test_a_file_says_core_only_of_a_student_with_one(tmp_path, core):
+    config = model.Config(channels=16, tensor_channels=4, core=core)
+    parameters = model.init(jax.random.PRNGKey(0), config)
+    format.write(tmp_path / "student.safetensors", parameters, config, np.zeros(len(model.ELEMENTS)), {})
+    _, read, _, metadata = format.read(tmp_path / "student.safetensors")
+    assert read == config
+    assert json.loads(metadata["architecture"]).get("core", False) is core
+    assert ("core" in metadata["architecture"]) is core
 
 
 def test_from_smiles_to_a_student_that_is_read_back(folder):

@@ -41,6 +41,7 @@ fn describe_student(student: &Student) {
     crate::tell!("channels      {}", architecture.channels);
     crate::tell!("layers        {}", architecture.layers);
     crate::tell!("radial        {}", architecture.radial);
+    crate::tell!("core          {}", architecture.core);
     crate::tell!("parameters    {parameters}");
     crate::tell!("SHA-256       {}", student.sha256);
     for (key, value) in &student.metadata {

@@ -148,13 +148,17 @@ impl<'a> Graph<'a> {
         let k = Tensor::from_iter((1..=radial).map(|k| k as f64 * wave), &CPU)?;
         let sine = r.unsqueeze(2)?.broadcast_mul(&k)?.sin()?;
         let cutoff = (((&r * wave)?.cos()? + 1.0)? * (0.5 * (2.0 / cutoff_ang).sqrt()))?;
-        let envelope = ((cutoff / &r)? * &pair)?;
+        let mut envelope = ((cutoff / &r)? * &pair)?;
+        let elements_of_atoms: Vec<_> = species
+            .iter()
+            .map(|z| student.elements[usize::from(*z)])
+            .collect();
+        if student.architecture.core {
+            envelope = (envelope * (1.0 - switch(&elements_of_atoms, &r)?)?)?;
+        }
         Ok(Self {
             student,
-            elements: species
-                .iter()
-                .map(|z| student.elements[usize::from(*z)])
-                .collect(),
+            elements: elements_of_atoms,
             element: Tensor::from_iter(one_hot, &CPU)?.reshape((n, elements))?,
             u: u.collect::<Candle<_>>()?,
             basis: sine.broadcast_mul(&envelope.unsqueeze(2)?)?,
@@ -306,17 +310,11 @@ impl<'a> Graph<'a> {
     /// The repulsion of Ziegler, Biersack and Littmark (1985), switched off at the covalent
     /// distance; each pair stands twice in the arrays.
     fn repulsion(&self) -> Candle<Tensor> {
-        let n = self.elements.len();
-        let table = |of: &dyn Fn(&Element, &Element) -> f64| {
-            let rows = self.elements.iter();
-            let values = rows.flat_map(|a| self.elements.iter().map(move |b| of(a, b)));
-            Tensor::from_iter(values.collect::<Vec<_>>(), &CPU)?.reshape((n, n))
-        };
         let z = |element: &Element| f64::from(element.number);
-        let switch = table(&|a, b| a.covalent_radius_ang + b.covalent_radius_ang)?;
-        let charge = table(&|a, b| 14.399_645 * z(a) * z(b))?;
-        let screening =
-            table(&|a, b| 0.885_34 * 0.529_177_211 / (z(a).powf(0.23) + z(b).powf(0.23)))?;
+        let charge = table(&self.elements, |a, b| 14.399_645 * z(a) * z(b))?;
+        let screening = table(&self.elements, |a, b| {
+            0.885_34 * 0.529_177_211 / (z(a).powf(0.23) + z(b).powf(0.23))
+        })?;
 
         let x = (&self.r / &screening)?;
         let terms = [
@@ -327,13 +325,30 @@ impl<'a> Graph<'a> {
         ];
         let terms = terms.map(|(c, d)| (&x * -d)?.exp()? * c);
         let phi = sum(&terms.into_iter().collect::<Candle<Vec<_>>>()?)?;
-        let s = (&self.r / switch)?;
-        let within = (s.lt(1.0)?.to_dtype(DType::F64)? * &self.pair)?;
-        let polynomial = ((((&s * 6.0)? - 15.0)? * &s)? + 10.0)?;
-        let switched = (1.0 - (s.sqr()? * (&s * polynomial)?)?)?;
-        let energies = (((charge / &self.r)? * phi)? * (switched * within)?)?;
+        let switched = (switch(&self.elements, &self.r)? * &self.pair)?;
+        let energies = (((charge / &self.r)? * phi)? * switched)?;
         energies.sum_all()? * 0.5
     }
+}
+
+/// s = 1 − 10x³ + 15x⁴ − 6x⁵ of x = r over the sum of covalent radii, and 0 from x = 1 on, (N, N).
+fn switch(elements: &[Element], r: &Tensor) -> Candle<Tensor> {
+    let covalent = table(elements, |a, b| {
+        a.covalent_radius_ang + b.covalent_radius_ang
+    })?;
+    let x = (r / covalent)?;
+    let polynomial = ((((&x * 6.0)? - 15.0)? * &x)? + 10.0)?;
+    let within = x.lt(1.0)?.to_dtype(DType::F64)?;
+    (1.0 - (x.sqr()? * (&x * polynomial)?)?)? * within
+}
+
+/// A number of every two atoms, (N, N).
+fn table(elements: &[Element], of: impl Fn(&Element, &Element) -> f64) -> Candle<Tensor> {
+    let n = elements.len();
+    let pairs = elements
+        .iter()
+        .flat_map(|a| elements.iter().map(move |b| (a, b)));
+    Tensor::from_iter(pairs.map(|(a, b)| of(a, b)).collect::<Vec<_>>(), &CPU)?.reshape((n, n))
 }
 
 /// The sum of tensors of one shape.

@@ -19,6 +19,8 @@ pub struct Architecture {
     pub norm_epsilon: f64,
     /// Distance from which on atoms do not see each other, Å.
     pub cutoff_ang: f64,
+    /// Whether the radial functions fade away inside the covalent distance of a pair.
+    pub core: bool,
 }
 
 impl Architecture {

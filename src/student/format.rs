@@ -198,6 +198,9 @@ struct Description {
     gates: bool,
     tensor_channels: usize,
     norm_epsilon: f64,
+    /// Files without it are older than the word.
+    #[serde(default)]
+    core: bool,
 }
 
 impl Description {
@@ -254,6 +257,7 @@ impl Description {
             gates: self.gates,
             norm_epsilon: self.norm_epsilon,
             cutoff_ang: self.cutoff_ang,
+            core: self.core,
         })
     }
 }

@@ -20,6 +20,8 @@ pub struct Geometry<T> {
     pub pairs: Vec<[u32; 2]>,
     /// their distance r, Å                            (P,)
     pub distances_ang: Vec<f64>,
+    /// where B begins to fade, Å, of students with a core only    (P,)
+    pub cores_ang: Vec<f64>,
     /// u, of length one, from i to j                  (P, 3)
     pub directions: Vec<[f64; 3]>,
     /// u in the numbers of the network                 (P, 3)
@@ -43,6 +45,7 @@ impl<T: Real> Geometry<T> {
             species: Vec::with_capacity(atoms),
             pairs: Vec::with_capacity(pairs),
             distances_ang: Vec::with_capacity(pairs),
+            cores_ang: Vec::with_capacity(pairs),
             directions: Vec::with_capacity(pairs),
             units: Vec::with_capacity(pairs),
             basis: Vec::with_capacity(pairs * radial),
@@ -55,9 +58,25 @@ impl<T: Real> Geometry<T> {
         self.species.clear();
         self.species.extend_from_slice(species);
         self.find_pairs(positions_ang, radial.cutoff_ang);
+        self.find_cores(radial);
         self.basis.resize(self.pairs.len() * radial.count, T::ZERO);
         self.slope.resize(self.pairs.len() * radial.count, T::ZERO);
-        radial.forward(&self.distances_ang, &mut self.basis, &mut self.slope);
+        radial.forward(
+            &self.distances_ang,
+            &self.cores_ang,
+            &mut self.basis,
+            &mut self.slope,
+        );
+    }
+
+    fn find_cores(&mut self, radial: &Radial) {
+        self.cores_ang.clear();
+        if let Some(core) = &radial.core {
+            let species = |atom: u32| self.species[atom as usize];
+            let pairs = self.pairs.iter();
+            let cores = pairs.map(|&[i, j]| core.of(species(i), species(j)));
+            self.cores_ang.extend(cores);
+        }
     }
 
     fn find_pairs(&mut self, positions_ang: &[[f64; 3]], cutoff_ang: f64) {
@@ -114,6 +133,7 @@ mod tests {
     const RADIAL: Radial = Radial {
         cutoff_ang: 5.0,
         count: 16,
+        core: None,
     };
 
     #[test]

@@ -35,6 +35,7 @@ mod radial;
 mod readout;
 mod repulsion;
 mod rows;
+mod switch;
 mod update;
 
 pub use architecture::Architecture;

@@ -10,6 +10,7 @@ use super::radial::Radial;
 use super::readout::{self, Readout};
 use super::real::Real;
 use super::repulsion::Repulsion;
+use super::switch::Distances;
 use super::update::{self, Update};
 
 /// A student ready to compute: its weights in the numbers it computes with, each with a transpose.
@@ -82,6 +83,7 @@ impl<T: Real> Network<T> {
             radial: Radial {
                 cutoff_ang: architecture.cutoff_ang,
                 count: architecture.radial,
+                core: architecture.core.then(|| Distances::new(&student.elements)),
             },
             density: Density::new(student),
             messages: (2..=architecture.layers)

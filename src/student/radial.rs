@@ -8,6 +8,11 @@
 //! times a cosine cut-off. There the sine has a simple and the cut-off a double zero, so B, B' and
 //! B'' vanish there and the energy is twice continuously differentiable.
 //!
+//! A student with a core has B_k(r) · (1 − s(r/r_s)) in their place, where s is the switch of the
+//! pair's covalent distance r_s (`switch`), C2 too: the closer two atoms are pushed, the less the
+//! network sees of the pair, so that no feature grows beyond what training showed, and what is left
+//! at the core is the repulsion. Beyond r_s both have the same bits.
+//!
 //! sin(kθ) and cos(kθ) follow from θ by rotating K − 1 times, all in f64: the error of a rotation
 //! adds up over k, and there are few pairs beside the network's work.
 
@@ -15,28 +20,38 @@ use multiversion::multiversion;
 
 use super::real::{Real, sin_cos_pi};
 use super::rows::row;
+use super::switch::{self, Distances};
 
 /// Pairs treated side by side.
 const LANES: usize = 8;
 
 /// The radial functions of a student.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Radial {
     /// The cut-off, Å.
     pub cutoff_ang: f64,
     /// K.
     pub count: usize,
+    /// r_s of every pair of elements, if the student has a core.
+    pub core: Option<Distances>,
 }
 
 impl Radial {
-    /// B and B' of every distance: `basis` and `slope` are (P, K).
-    pub fn forward<T: Real>(&self, distances_ang: &[f64], basis: &mut [T], slope: &mut [T]) {
+    /// B and B' of every distance: `basis` and `slope` are (P, K), `cores_ang` is r_s of every pair,
+    /// (P,), or empty without a core.
+    pub fn forward<T: Real>(
+        &self,
+        distances_ang: &[f64],
+        cores_ang: &[f64],
+        basis: &mut [T],
+        slope: &mut [T],
+    ) {
         let rows = LANES * self.count;
         let rows = basis.chunks_mut(rows).zip(slope.chunks_mut(rows));
+        let mut cores = cores_ang.chunks(LANES).map(lanes);
         for (r, (basis, slope)) in distances_ang.chunks(LANES).zip(rows) {
-            let mut lanes = [1.0; LANES];
-            lanes[..r.len()].copy_from_slice(r);
-            side_by_side(*self, &lanes, basis, slope);
+            let of = (self.cutoff_ang, self.count);
+            side_by_side(of, &lanes(r), cores.next().as_ref(), basis, slope);
         }
     }
 
@@ -50,10 +65,18 @@ impl Radial {
     }
 }
 
+/// Up to as many numbers as there are lanes, and ones.
+fn lanes(numbers: &[f64]) -> [f64; LANES] {
+    let mut lanes = [1.0; LANES];
+    lanes[..numbers.len()].copy_from_slice(numbers);
+    lanes
+}
+
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 fn side_by_side<T: Real>(
-    Radial { cutoff_ang, count }: Radial,
+    (cutoff_ang, count): (f64, usize),
     distances_ang: &[f64; LANES],
+    cores_ang: Option<&[f64; LANES]>,
     basis: &mut [T],
     slope: &mut [T],
 ) {
@@ -69,6 +92,17 @@ fn side_by_side<T: Real>(
         let f = 0.5 * (1.0 + c);
         envelope[lane] = scale * f / r;
         envelope_slope[lane] = scale * (-0.5 * wave * s - f / r) / r;
+    }
+    if let Some(cores_ang) = cores_ang {
+        for lane in 0..LANES {
+            let core_ang = cores_ang[lane];
+            let (rise, rise_slope) = switch::rise(distances_ang[lane] / core_ang);
+            // B_k is a sine times the envelope, so that this is the rule of products for B_k, too.
+            // Forward: envelope · rise(r/r_s)
+            envelope_slope[lane] =
+                envelope_slope[lane].mul_add(rise, envelope[lane] * (rise_slope / core_ang));
+            envelope[lane] *= rise;
+        }
     }
     let (s1, c1) = (sine, cosine);
     for k in 0..count {
@@ -98,14 +132,25 @@ mod tests {
 
     const CUTOFF_ANG: f64 = 5.0;
     const RADIAL: usize = 16;
+    const CORE_ANG: f64 = 1.5;
 
     fn at(r: f64) -> ([f64; RADIAL], [f64; RADIAL]) {
+        values(r, &[])
+    }
+
+    /// With a core of 1.5 Å.
+    fn with_core(r: f64) -> ([f64; RADIAL], [f64; RADIAL]) {
+        values(r, &[CORE_ANG])
+    }
+
+    fn values(r: f64, cores_ang: &[f64]) -> ([f64; RADIAL], [f64; RADIAL]) {
         let (mut basis, mut slope) = ([0.0; RADIAL], [0.0; RADIAL]);
         let radial = Radial {
             cutoff_ang: CUTOFF_ANG,
             count: RADIAL,
+            core: None,
         };
-        radial.forward(&[r], &mut basis, &mut slope);
+        radial.forward(&[r], cores_ang, &mut basis, &mut slope);
         (basis, slope)
     }
 
@@ -130,13 +175,44 @@ mod tests {
     #[test]
     fn slopes_are_central_differences_of_the_values() {
         let h = 1e-5;
-        for n in 1..100 {
-            let r = 0.05 * f64::from(n);
-            let (above, below, slope) = (at(r + h).0, at(r - h).0, at(r).1);
+        for at in [at, with_core] {
+            for n in 1..100 {
+                let r = 0.05 * f64::from(n);
+                let (above, below, slope) = (at(r + h).0, at(r - h).0, at(r).1);
+                for k in 0..RADIAL {
+                    let difference = (above[k] - below[k]) / (2.0 * h);
+                    // h²/6 times a third derivative of order (kπ/r_c)³, near zero over r.
+                    assert!((difference - slope[k]).abs() < 1e-6, "B'_{} at {r}", k + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "exact results are meant")]
+    fn a_core_changes_nothing_beyond_it_and_two_derivatives_go_on_into_it() {
+        for n in 0..70 {
+            let r = CORE_ANG + 0.05 * f64::from(n);
+            assert_eq!(with_core(r), at(r));
+        }
+        // s goes as 10 g³ with g the gap over r_s: B differs as g³, B' as g², so B'' as g.
+        for gap in [1e-2, 1e-3, 1e-4] {
+            let r = CORE_ANG * (1.0 - gap);
+            let ((basis, slope), (outer, outer_slope)) = (with_core(r), at(r));
             for k in 0..RADIAL {
-                let difference = (above[k] - below[k]) / (2.0 * h);
-                // h²/6 times a third derivative of order (kπ/r_c)³, near zero over r.
-                assert!((difference - slope[k]).abs() < 1e-6, "B'_{} at {r}", k + 1);
+                let (s, ds) = (10.0 * gap.powi(3), 30.0 * gap.powi(2) / CORE_ANG);
+                // Roundings of B, which is of order one, and of B', of order kπ/r_c.
+                assert!((basis[k] - outer[k]).abs() <= s * outer[k].abs() + 1e-15);
+                let bound = s * outer_slope[k].abs() + ds * outer[k].abs() + 1e-14;
+                assert!((slope[k] - outer_slope[k]).abs() <= bound);
+            }
+        }
+        // Where the atoms meet, x³ is left of the factor.
+        for r in [1e-2, 1e-4] {
+            let (basis, slope) = with_core(r);
+            for k in 0..RADIAL {
+                let bound = 10.0 * (r / CORE_ANG).powi(2) * (k + 1) as f64;
+                assert!(basis[k].abs() < bound * r && slope[k].abs() < 3.0 * bound);
             }
         }
     }

@@ -5,14 +5,14 @@
 //! φ(x) = Σ_n c_n exp(−d_n x),   a = 0.88534 a₀/(z_i^0.23 + z_j^0.23)
 //! ```
 //!
-//! Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids (1985); covalent radii:
-//! 10.1039/b801115j. s(x) = 1 − 10x³ + 15x⁴ − 6x⁵ has two vanishing derivatives at both ends, so
-//! that the term is C2 and leaves ordinary bonds to the network. Nothing here is learnt: two atoms
+//! Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids (1985); s is that of
+//! `switch`: the term is C2 and leaves ordinary bonds to the network. Nothing here is learnt: two atoms
 //! pushed closer than any training frame still repel. All in f64; few pairs are this close.
 
 use super::features::Gradient;
 use super::geometry::Geometry;
 use super::real::Real;
+use super::switch;
 use crate::elements::Element;
 
 /// k = e²/4πε₀ in eV Å and a₀ in Å, to the digits that the students are trained with.
@@ -66,7 +66,7 @@ impl Pair {
     fn new(a: Element, b: Element) -> Self {
         let [za, zb] = [a, b].map(|element| f64::from(element.number));
         Self {
-            switch_ang: a.covalent_radius_ang + b.covalent_radius_ang,
+            switch_ang: switch::distance_ang(a, b),
             charge_ev_ang: COULOMB_EV_ANG * za * zb,
             screening_ang: 0.885_34 * BOHR_ANG / (power(a.number) + power(b.number)),
         }
@@ -74,9 +74,8 @@ impl Pair {
 
     /// E and dE/dr.
     fn energy(&self, r: f64) -> (f64, f64) {
-        let x = r / self.switch_ang;
-        let s = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
-        let ds = -30.0 * x * x * (1.0 - x) * (1.0 - x) / self.switch_ang;
+        let (rise, rise_slope) = switch::rise(r / self.switch_ang);
+        let (s, ds) = (1.0 - rise, -rise_slope / self.switch_ang);
         let (mut phi, mut d_phi) = (0.0, 0.0);
         for (c, d) in TERMS {
             let d = d / self.screening_ang;

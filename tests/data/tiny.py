@@ -1,10 +1,13 @@
-"""Makes tiny.safetensors and tiny.golden.json: a small student with random weights, evaluated by the training code.
+"""Makes {tiny,tiny-core}.{safetensors,golden.json}: small students with random weights, evaluated by the training code.
 
     cd distill && python ../tests/data/tiny.py
 
-They pin the engines to the definition in distill/distill/model.py, whatever students there are in models/.
+They pin the engines to the definition in distill/distill/model.py, whatever students there are in models/.  Both have the
+same weights; tiny-core is the one with `core`, and its structures are there once more with bonds of 0.4 to 0.8 of their
+length, well inside the covalent distances.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -28,14 +31,18 @@ parameters = {
     for name, value in model.init(jax.random.PRNGKey(1), config).items()
 }
 reference = random.normal(-1000.0, 500.0, len(model.ELEMENTS))
-digest = format.write(HERE / "tiny.safetensors", parameters, config, reference, {"name": "tiny", "licence": "CC0-1.0"})
-
 structures = []
 for name in NAMES:
     symbols, positions = golden.embed(golden.STRUCTURES[name], random)
     numbers = [export.NUMBER_OF_SYMBOL[symbol] for symbol in symbols]
     structures.append((name, np.array(numbers), np.round(positions, 6)))
-parameters, config, reference, _ = format.read(HERE / "tiny.safetensors")
-rows = export.golden(parameters, config, reference, structures)
-document = {"model": "tiny", "tensors_sha256": digest, "precision": "float64", "structures": rows}
-(HERE / "tiny.golden.json").write_text(json.dumps(document) + "\n")
+scales = np.linspace(0.4, 0.8, len(structures))
+pressed = [(f"{name}, pressed", z, np.round(scale * x, 6)) for (name, z, x), scale in zip(structures, scales)]
+
+for name, core, some in (("tiny", False, structures), ("tiny-core", True, structures + pressed)):
+    own = dataclasses.replace(config, core=core)
+    path = HERE / f"{name}.safetensors"
+    digest = format.write(path, parameters, own, reference, {"name": name, "licence": "CC0-1.0"})
+    rows = export.golden(*format.read(path)[:3], some)
+    document = {"model": name, "tensors_sha256": digest, "precision": "float64", "structures": rows}
+    (HERE / f"{name}.golden.json").write_text(json.dumps(document) + "\n")

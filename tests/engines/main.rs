@@ -15,7 +15,7 @@ use mdrun::engine::potential::{Nothing, Term};
 use mdrun::engine::{Engine, Op};
 use mdrun::integrate::Scheme;
 use mdrun::replica::{Fault, Parameters, Replica, Status};
-use mdrun::student::Student;
+use mdrun::student::{Architecture, Student};
 use mdrun::system::System;
 use molecules::{PARAMETERS, architecture, on_host, replicas, system};
 
@@ -143,6 +143,18 @@ fn other_students_agree_too() {
     agrees_with_f64(&Student::embedded("default").unwrap(), &[12, 21, 2], 14);
     agrees_with_f64(&Student::random(&architecture(3, true), 4), &[12, 5], 2);
     agrees_with_f64(&Student::random(&architecture(2, false), 5), &[9, 4], 3);
+}
+
+/// Bonds of a cluster are 1.1 to 1.5 Å long, many inside the covalent distance of their elements.
+#[test]
+fn a_student_with_a_core_agrees_too() {
+    gpu_or_skip!();
+    let core = |layers| Architecture {
+        core: true,
+        ..architecture(layers, true)
+    };
+    agrees_with_f64(&Student::random(&core(2), 6), &[1, 2, 12, 33, 65], 15);
+    agrees_with_f64(&Student::random(&core(3), 7), &[12, 5], 16);
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub fn architecture(layers: usize, gates: bool) -> Architecture {
         gates,
         norm_epsilon: 1e-2,
         cutoff_ang: 5.0,
+        core: false,
     }
 }
 

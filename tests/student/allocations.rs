@@ -3,9 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use super::network;
-use crate::molecules::{Molecule, random, small};
-use mdrun::student::Workspace;
+use super::architectures;
+use crate::molecules::{Molecule, random};
+use mdrun::student::{Network, Student, Workspace};
 
 struct Counting;
 
@@ -31,17 +31,20 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn evaluating_allocates_nothing() {
-    let network = network::<f32>(&small(), 1);
-    let mut workspace = Workspace::new(&network, 30);
-    let mut forces = vec![[0.0; 3]; 30];
-    for atoms in 1..=30 {
-        let Molecule {
-            species,
-            positions_ang,
-        } = random(atoms, 1);
-        let before = COUNT.with(Cell::get);
-        let forces = &mut forces[..atoms];
-        network.evaluate(&mut workspace, &species, &positions_ang, forces);
-        assert_eq!(COUNT.with(Cell::get) - before, 0, "{atoms} atoms");
+    for architecture in architectures() {
+        let network = Network::<f32>::new(&Student::random(&architecture, 1));
+        let mut workspace = Workspace::new(&network, 30);
+        let mut forces = vec![[0.0; 3]; 30];
+        for atoms in 1..=30 {
+            let Molecule {
+                species,
+                positions_ang,
+            } = random(atoms, 1);
+            let before = COUNT.with(Cell::get);
+            let forces = &mut forces[..atoms];
+            network.evaluate(&mut workspace, &species, &positions_ang, forces);
+            let count = COUNT.with(Cell::get) - before;
+            assert_eq!(count, 0, "{architecture:?}, {atoms} atoms");
+        }
     }
 }

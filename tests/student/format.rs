@@ -50,6 +50,22 @@ fn a_good_file_is_read_as_it_was_written() {
     assert!(read(&changed(|_| ())).is_ok());
 }
 
+#[test]
+fn a_core_is_there_if_the_file_says_so() {
+    assert!(!read(TINY).unwrap().architecture.core);
+    let with = |value: &str| {
+        let to = format!("\"core\": {value}, \"channels\"");
+        read(&changed(|p| set(p, "architecture", "\"channels\"", &to)))
+    };
+    assert!(!with("false").unwrap().architecture.core);
+    assert!(with("true").unwrap().architecture.core);
+    let error = with("1").unwrap_err();
+    assert!(error.contains("expected a boolean"), "{error}");
+    // As the training code writes it.
+    let written = read(include_bytes!("../data/tiny-core.safetensors")).unwrap();
+    assert!(written.architecture.core);
+}
+
 type Change = fn(&mut Parts);
 
 fn set(parts: &mut Parts, key: &str, from: &str, to: &str) {

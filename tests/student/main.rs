@@ -13,7 +13,7 @@ use mdrun::student::architecture::Architecture;
 use mdrun::student::random::SplitMix;
 use mdrun::student::real::Real;
 use mdrun::student::{Network, Student, Workspace};
-use molecules::{Molecule, full, norm, random, small};
+use molecules::{Molecule, full, norm, pressed, random, small};
 
 /// Energy and forces by a network of its own.
 fn evaluate<T: Real>(network: &Network<T>, molecule: &Molecule) -> (f64, Vec<[f64; 3]>) {
@@ -50,6 +50,10 @@ fn architectures() -> Vec<Architecture> {
             radial: 32,
             channels: 48,
             tensor_channels: 5,
+            ..small.clone()
+        },
+        Architecture {
+            core: true,
             ..small
         },
     ]
@@ -59,8 +63,12 @@ fn architectures() -> Vec<Architecture> {
 fn forces_are_the_slope_of_the_energy() {
     for (seed, architecture) in architectures().iter().enumerate() {
         let network = network::<f64>(architecture, seed as u64);
-        for atoms in [2, 3, 5, 12, 21] {
-            let molecule = random(atoms, seed as u64);
+        let molecules = [2, 3, 5, 12, 21].map(|atoms| random(atoms, seed as u64));
+        // Only a core keeps the network tame where atoms are pressed together.
+        let close = [2, 3, 5, 12].map(|atoms| pressed(atoms, seed as u64));
+        let close = close.into_iter().filter(|_| architecture.core);
+        for molecule in molecules.into_iter().chain(close) {
+            let atoms = molecule.species.len();
             let (_, forces) = evaluate(&network, &molecule);
             let scale = norm(&forces) / (3.0 * atoms as f64).sqrt();
             let mut generator = SplitMix(7);
@@ -200,6 +208,69 @@ fn the_energy_is_smooth_where_an_atom_leaves_the_cutoff() {
 }
 
 #[test]
+fn the_energy_is_smooth_where_two_atoms_reach_their_covalent_distance() {
+    for core in [false, true] {
+        let network = network::<f64>(&Architecture { core, ..small() }, 2);
+        // Carbon and oxygen, r_s = 1.42 Å: the third derivative of the energy may jump there, so
+        // that the second difference of the force stays of order h².
+        let at = |r: f64| {
+            let molecule = Molecule {
+                species: vec![1, 3],
+                positions_ang: vec![[0.0; 3], [0.6 * r, 0.0, 0.8 * r]],
+            };
+            let (energy, forces) = evaluate(&network, &molecule);
+            (energy, 0.6 * forces[1][0] + 0.8 * forces[1][2])
+        };
+        let (r, h) = (1.42, 1e-4);
+        let size = at(1.3).1.abs();
+        for n in -20..=20 {
+            let r = r + 0.25 * h * f64::from(n);
+            let bend = at(r + h).1 - 2.0 * at(r).1 + at(r - h).1;
+            assert!(bend.abs() < 1e3 * h * h * size, "{bend} of {size} at {r}");
+        }
+        let across = at(r + 1e-9).0 - at(r - 1e-9).0;
+        assert!((across + 2e-9 * at(r).1).abs() < 1e-12 * (1.0 + size));
+    }
+}
+
+#[test]
+fn a_core_leaves_the_repulsion_alone_where_atoms_meet() {
+    let student = |core| Student::random(&Architecture { core, ..small() }, 9);
+    let (plain, with_core) = (student(false), student(true));
+    let at = |student: &Student, r: f64| {
+        let molecule = Molecule {
+            species: vec![1, 3],
+            positions_ang: vec![[0.0; 3], [r, 0.0, 0.0]],
+        };
+        evaluate(&Network::<f64>::new(student), &molecule)
+    };
+    // Beyond the covalent distance a core changes no bit, inside it does.
+    assert_eq!(at(&with_core, 1.421), at(&plain, 1.421));
+    assert_ne!(at(&with_core, 1.419), at(&plain, 1.419));
+    // What the network adds to the repulsion of two atoms goes with B as r³ to what it says of two
+    // lone atoms; the repulsion k z z/r is the same for any weights.
+    let other = Student::random(
+        &Architecture {
+            core: true,
+            ..small()
+        },
+        10,
+    );
+    let lone = |student: &Student| at(student, 6.0).0;
+    for r in [1e-2, 1e-3] {
+        let (a, b) = (
+            at(&with_core, r).0 - lone(&with_core),
+            at(&other, r).0 - lone(&other),
+        );
+        // B < 10 k (r/r_s)² · r at k ≤ 16, through weights of order one: some tens.
+        assert!(
+            (a - b).abs() < 1e3 * r.powi(3) + 1e-12 * a,
+            "{a} {b} at {r}"
+        );
+    }
+}
+
+#[test]
 fn lone_atoms_and_far_atoms_feel_nothing() {
     let student = Student::random(&small(), 4);
     let network = Network::<f64>::new(&student);
@@ -242,12 +313,14 @@ fn every_size_works_and_a_workspace_remembers_nothing() {
 
 #[test]
 fn what_is_not_a_number_is_seen_in_the_energy() {
-    let network = network::<f32>(&small(), 6);
-    let mut molecule = random(6, 6);
-    molecule.positions_ang[2][1] = f64::NAN;
-    assert!(evaluate(&network, &molecule).0.is_nan());
-    molecule.positions_ang[2] = molecule.positions_ang[1];
-    assert!(evaluate(&network, &molecule).0.is_nan());
+    for core in [false, true] {
+        let network = network::<f32>(&Architecture { core, ..small() }, 6);
+        let mut molecule = random(6, 6);
+        molecule.positions_ang[2][1] = f64::NAN;
+        assert!(evaluate(&network, &molecule).0.is_nan());
+        molecule.positions_ang[2] = molecule.positions_ang[1];
+        assert!(evaluate(&network, &molecule).0.is_nan());
+    }
 }
 
 /// NaN where one of the numbers is.

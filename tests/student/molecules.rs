@@ -21,6 +21,7 @@ pub fn small() -> Architecture {
         norm_epsilon: 1e-2,
         gates: true,
         cutoff_ang: 5.0,
+        core: false,
     }
 }
 
@@ -51,6 +52,16 @@ pub fn random(atoms: usize, seed: u64) -> Molecule {
         species,
         positions_ang,
     }
+}
+
+/// The same with every distance 0.6 times as long: most pairs are far inside their covalent
+/// distance, where repulsion and core are.
+pub fn pressed(atoms: usize, seed: u64) -> Molecule {
+    let mut molecule = random(atoms, seed);
+    for x in molecule.positions_ang.as_flattened_mut() {
+        *x *= 0.6;
+    }
+    molecule
 }
 
 /// |a − b|.

@@ -2,6 +2,7 @@
 
 use super::{evaluate, network};
 use crate::molecules::{Molecule, full, norm, random};
+use mdrun::student::Architecture;
 use mdrun::student::real::Real;
 
 /// Median and maximum over random networks and molecules of |ΔF|/|F|.
@@ -50,8 +51,9 @@ fn helix() -> Molecule {
 }
 
 /// The energy and all forces in one number (FNV-1a over their bits).
-fn fingerprint<T: Real>() -> u64 {
-    let (energy, forces) = evaluate(&network::<T>(&full(), 1), &helix());
+fn fingerprint<T: Real>(core: bool) -> u64 {
+    let architecture = Architecture { core, ..full() };
+    let (energy, forces) = evaluate(&network::<T>(&architecture, 1), &helix());
     let numbers = forces.into_iter().flatten().chain([energy]);
     numbers.fold(0xcbf2_9ce4_8422_2325, |hash, x| {
         (hash ^ x.to_bits()).wrapping_mul(0x0100_0000_01b3)
@@ -62,7 +64,11 @@ fn fingerprint<T: Real>() -> u64 {
 #[test]
 fn value_stability() {
     assert_eq!(
-        (fingerprint::<f32>(), fingerprint::<f64>()),
+        (fingerprint::<f32>(false), fingerprint::<f64>(false)),
         (11_735_171_866_159_920_399, 13_717_444_128_164_017_281)
+    );
+    assert_eq!(
+        (fingerprint::<f32>(true), fingerprint::<f64>(true)),
+        (5_833_565_446_211_609_554, 6_483_314_125_406_267_795)
     );
 }

@@ -4,12 +4,12 @@ use mdrun::engine::reference;
 use mdrun::student::{Architecture, Network, Student};
 
 use super::{architectures, evaluate, largest_difference};
-use crate::molecules::{norm, random, small};
+use crate::molecules::{Molecule, norm, pressed, random, small};
 
-fn agree(architecture: &Architecture, seed: u64, atoms: usize) {
+fn agree(architecture: &Architecture, seed: u64, molecule: &Molecule) {
     let student = Student::random(architecture, seed);
-    let molecule = random(atoms, seed);
-    let (energy, forces) = evaluate(&Network::<f64>::new(&student), &molecule);
+    let atoms = molecule.species.len();
+    let (energy, forces) = evaluate(&Network::<f64>::new(&student), molecule);
     let mut expected = vec![[0.0; 3]; atoms];
     let expected_energy = reference::evaluate(
         &student,
@@ -32,7 +32,7 @@ fn agree(architecture: &Architecture, seed: u64, atoms: usize) {
 fn energies_and_forces_agree_for_every_option() {
     for (seed, architecture) in architectures().iter().enumerate() {
         for atoms in [2, 3, 9, 24] {
-            agree(architecture, seed as u64, atoms);
+            agree(architecture, seed as u64, &random(atoms, seed as u64));
         }
     }
 }
@@ -40,6 +40,19 @@ fn energies_and_forces_agree_for_every_option() {
 #[test]
 fn energies_and_forces_agree_for_every_size() {
     for atoms in 1..=65 {
-        agree(&small(), 11, atoms);
+        agree(&small(), 11, &random(atoms, 11));
+    }
+}
+
+#[test]
+fn energies_and_forces_agree_inside_the_core() {
+    let core = Architecture {
+        core: true,
+        ..small()
+    };
+    for seed in 0..4 {
+        for atoms in [2, 3, 9, 24] {
+            agree(&core, seed, &pressed(atoms, seed));
+        }
     }
 }

@@ -53,11 +53,20 @@ impl Evaluation<'_> {
             pairs,
         } = self;
         let kernels = &launches.gpu.kernels;
+        let elements = weights.elements as i32;
+        let table = Pointer::to(&weights.repulsion);
+        let core = if weights.core { table } else { Pointer::NONE };
         launches.by_warp(
             "radial",
             &kernels.radial,
             launches.rows,
-            &[&launches.batch, &weights.cutoff_ang, pairs],
+            &[
+                &launches.batch,
+                &weights.cutoff_ang,
+                &elements,
+                &core,
+                pairs,
+            ],
         )?;
         launches.by_warp(
             "repulsion",
@@ -65,8 +74,8 @@ impl Evaluation<'_> {
             launches.rows,
             &[
                 &launches.batch,
-                &(weights.elements as i32),
-                &Pointer::to(&weights.repulsion),
+                &elements,
+                &table,
                 pairs,
                 &Pointer::to(&arrays.energy_ev),
             ],

@@ -63,6 +63,8 @@ pub struct Weights {
     pub readout_bias: CudaSlice<f32>,
     /// (E, E, 3): switch distance Å, charges eV Å, screening length Å
     pub repulsion: CudaSlice<f64>,
+    /// whether the radial functions fade inside the switch distance
+    pub core: bool,
     pub elements: usize,
     pub cutoff_ang: f64,
     pub norm_epsilon: f32,
@@ -126,6 +128,7 @@ impl Weights {
             readout_weight: loader.vector("readout.out.weight")?,
             readout_bias: loader.vector("readout.out.bias")?,
             repulsion: gpu.upload(&loader.repulsion())?,
+            core: architecture.core,
             elements: elements.len(),
             cutoff_ang: architecture.cutoff_ang,
             norm_epsilon: architecture.norm_epsilon as f32,
