@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
-use mdrun::engine::{Engine, Op};
+use mdrun::engine::{Engine, Op, Precision};
 use mdrun::error::Result;
 use mdrun::integrate::{Scheme, start};
 use mdrun::replica::{Parameters, Replica, ReplicaId};

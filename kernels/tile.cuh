@@ -92,8 +92,7 @@ struct Own {
     static constexpr int FACTORS = UV + 2 * 8 * 6;      // c and b of 2 layers, 8 rows
     static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
     static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
-    static constexpr int READOUT = TENSOR + 4 * 5;      // before the readout's silu, 4 rows
-    static constexpr int WORDS = READOUT + 4;
+    static constexpr int WORDS = TENSOR + 4 * 5;
 };
 
 // Global memory that one block works in.

@@ -17,6 +17,15 @@ pub enum Device {
     Reference,
 }
 
+/// How exactly a GPU evaluates the student; state and sums of energies are f64 either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Products of 16-bit numbers with 32-bit sums, on tensor cores.
+    Mixed,
+    /// 32 bits throughout.
+    Single,
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,7 +23,7 @@ use crate::student::Student;
 use crate::system::System;
 
 use cuda::{CudaEngine, Gpu, Limits};
-pub use device::Device;
+pub use device::{Device, Precision};
 use host::HostEngine;
 
 /// The whole vocabulary between a scheme and an engine; fractions are of one time step.

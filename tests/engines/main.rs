@@ -12,7 +12,7 @@ use std::sync::Arc;
 use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
 use mdrun::engine::host::HostEngine;
 use mdrun::engine::potential::{Nothing, Term};
-use mdrun::engine::{Engine, Op};
+use mdrun::engine::{Engine, Op, Precision};
 use mdrun::integrate::Scheme;
 use mdrun::replica::{Fault, Parameters, Replica, Status};
 use mdrun::student::{Architecture, Student};
@@ -42,8 +42,16 @@ fn student() -> Student {
     Student::random(&architecture(2, true), 3)
 }
 
-fn on_gpu(system: &Arc<System>, student: Option<&Student>, replicas: &[Replica]) -> CudaEngine {
-    engine_of(system, student, &[], replicas, usize::MAX)
+/// Both of them: tiles of 16-bit products, and the f32 kernels.
+const PRECISIONS: [Precision; 2] = [Precision::Single, Precision::Mixed];
+
+fn on_gpu(
+    system: &Arc<System>,
+    student: Option<&Student>,
+    replicas: &[Replica],
+    precision: Precision,
+) -> CudaEngine {
+    engine_of(system, student, &[], replicas, (usize::MAX, precision))
 }
 
 fn engine_of(
@@ -51,7 +59,7 @@ fn engine_of(
     student: Option<&Student>,
     terms: &[Term],
     replicas: &[Replica],
-    rows_max: usize,
+    (rows_max, precision): (usize, Precision),
 ) -> CudaEngine {
     let gpu = Gpu::open(0, student).unwrap();
     CudaEngine::new(
@@ -60,7 +68,10 @@ fn engine_of(
         student,
         terms,
         replicas,
-        Limits { rows_max },
+        Limits {
+            rows_max,
+            precision,
+        },
     )
     .unwrap()
 }
@@ -112,7 +123,10 @@ fn agrees_with_f64(student: &Student, sizes: &[usize], seed: u64) {
     let start = replicas(&system, 0);
     let exact = evaluated(&mut on_host::<f64>(&system, student, &start), &start);
     let single = evaluated(&mut on_host::<f32>(&system, student, &start), &start);
-    let gpu = evaluated(&mut on_gpu(&system, Some(student), &start), &start);
+    let gpu = evaluated(
+        &mut on_gpu(&system, Some(student), &start, Precision::Single),
+        &start,
+    );
     for ((exact, single), gpu) in exact.iter().zip(&single).zip(&gpu) {
         let atoms = exact.positions_ang.len();
         assert_eq!(gpu.status, exact.status, "{atoms} atoms");
@@ -157,13 +171,57 @@ fn a_student_with_a_core_agrees_too() {
     agrees_with_f64(&Student::random(&core(3), 7), &[12, 5], 16);
 }
 
+/// Every number of 16 bits is rounded by up to 2⁻¹² of itself, and the roundings of some hundred
+/// numbers behind a force are as often up as down.
+#[test]
+fn tiles_agree_with_f64_within_16_bits() {
+    gpu_or_skip!();
+    let embedded = Student::embedded("default").unwrap();
+    let core = Architecture {
+        core: true,
+        ..architecture(2, true)
+    };
+    for (student, sizes, seed) in [
+        (&student(), &SIZES[..], 1),
+        (&embedded, &[12, 21, 2, 48][..], 14),
+        (&Student::random(&core, 6), &[1, 2, 12, 33][..], 15),
+    ] {
+        let system = system(sizes, seed);
+        let start = replicas(&system, 0);
+        let exact = evaluated(&mut on_host::<f64>(&system, student, &start), &start);
+        let mut engine = on_gpu(&system, Some(student), &start, Precision::Mixed);
+        let tiles = evaluated(&mut engine, &start);
+        for (exact, tiles) in exact.iter().zip(&tiles) {
+            let atoms = exact.positions_ang.len();
+            assert_eq!(tiles.status, exact.status, "{atoms} atoms");
+            let error = difference(tiles, exact);
+            println!(
+                "{atoms} atoms: {error:e} of {:e}, energy {:e}",
+                size(exact),
+                tiles.energy_ev - exact.energy_ev
+            );
+            assert!(
+                error <= 2e-2 * size(exact) + 1e-6,
+                "{atoms} atoms: forces {error:e} of {:e}",
+                size(exact)
+            );
+        }
+    }
+}
+
 #[test]
 fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
     gpu_or_skip!();
+    PRECISIONS.into_iter().for_each(bits_depend_on_nothing_else);
+}
+
+fn bits_depend_on_nothing_else(precision: Precision) {
     let (student, system) = (student(), system(&[1, 65, 3, 12, 16, 31, 2, 17], 6));
     let start = replicas(&system, 0);
+    let tiles = usize::from(precision == Precision::Mixed);
     let run = |replicas: &[Replica], rows_max| {
-        let mut engine = engine_of(&system, Some(&student), &[], replicas, rows_max);
+        let limits = (rows_max, precision);
+        let mut engine = engine_of(&system, Some(&student), &[], replicas, limits);
         engine.evaluate().unwrap();
         (
             engine.batch_count(),
@@ -171,7 +229,7 @@ fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
         )
     };
     let (batches, together) = run(&start, usize::MAX);
-    assert_eq!(batches, 1);
+    assert_eq!(batches, 1 + tiles);
     assert!(
         together.iter().all(|replica| replica.step == 3),
         "{together:?}"
@@ -181,7 +239,7 @@ fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
         assert_eq!(run(&start[slot..=slot], usize::MAX).1[0], together[slot]);
     }
     let (batches, apart) = run(&start, 70);
-    assert_eq!(batches, 3);
+    assert_eq!(batches, if tiles > 0 { 2 } else { 3 });
     assert_eq!(apart, together);
     let mut crowd: Vec<Replica> = start.iter().rev().cloned().collect();
     crowd.extend((1..20).map(|copy| replicas(&system, copy)[3].clone()));
@@ -194,10 +252,14 @@ fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
 #[test]
 fn advancing_in_parts_gives_the_same_bits() {
     gpu_or_skip!();
+    PRECISIONS.into_iter().for_each(advance_in_parts);
+}
+
+fn advance_in_parts(precision: Precision) {
     let (student, system) = (student(), system(&[3, 12], 7));
     let start = replicas(&system, 0);
     let run = |parts: &[u64]| {
-        let mut engine = on_gpu(&system, Some(&student), &start);
+        let mut engine = on_gpu(&system, Some(&student), &start, precision);
         engine.evaluate().unwrap();
         let mut after = start.clone();
         for &steps in parts {
@@ -211,7 +273,7 @@ fn advancing_in_parts_gives_the_same_bits() {
     assert_eq!(run(&[1; 10]), whole);
     // Through the host and back, as a checkpoint does.
     let half = run(&[5]);
-    let mut engine = on_gpu(&system, Some(&student), &half);
+    let mut engine = on_gpu(&system, Some(&student), &half, precision);
     assert_eq!(advanced(&mut engine, Scheme::Langevin, 5, &half), whole);
 }
 
@@ -234,7 +296,7 @@ fn the_integrator_has_the_bits_of_the_host() {
     ] {
         for scheme in [Scheme::Langevin, Scheme::Nve] {
             let mut host = HostEngine::new(hot.clone(), Nothing, terms.clone(), &start);
-            let mut gpu = engine_of(&hot, None, &terms, &start, usize::MAX);
+            let mut gpu = engine_of(&hot, None, &terms, &start, (usize::MAX, Precision::Single));
             assert_same(&evaluated(&mut gpu, &start), &evaluated(&mut host, &start));
             for steps in [1, 2, 20] {
                 let expected = advanced(&mut host, scheme, steps, &start);
@@ -254,13 +316,17 @@ fn assert_same(a: &[Replica], b: &[Replica]) {
 #[test]
 fn a_failed_replica_disturbs_nobody() {
     gpu_or_skip!();
+    PRECISIONS.into_iter().for_each(a_fault_among_others);
+}
+
+fn a_fault_among_others(precision: Precision) {
     let (student, system) = (student(), system(&[12, 3, 12, 17], 9));
     let start = replicas(&system, 0);
     let mut broken = start.clone();
     broken[0].velocities_ang_per_fs[3] = [3.0, 0.0, 0.0];
     broken[1].positions_ang[2] = broken[1].positions_ang[1];
     let run = |replicas: &[Replica], steps| {
-        let mut engine = on_gpu(&system, Some(&student), replicas);
+        let mut engine = on_gpu(&system, Some(&student), replicas, precision);
         engine.evaluate().unwrap();
         advanced(&mut engine, Scheme::Langevin, steps, replicas)
     };
@@ -289,6 +355,10 @@ fn a_failed_replica_disturbs_nobody() {
 #[test]
 fn faults_of_a_geometry_are_those_of_the_host() {
     gpu_or_skip!();
+    PRECISIONS.into_iter().for_each(faults_of_a_geometry);
+}
+
+fn faults_of_a_geometry(precision: Precision) {
     let (student, system) = (student(), system(&[2, 12, 12, 40, 3, 3], 10));
     let mut start = replicas(&system, 0);
     start[0].positions_ang[1] = [6.0, 0.0, 0.0];
@@ -300,7 +370,10 @@ fn faults_of_a_geometry_are_those_of_the_host() {
     start[3].positions_ang[20] = start[3].positions_ang[10].map(|x| x + 0.1);
     start[4].positions_ang[0][1] = f64::NAN;
     let host = evaluated(&mut on_host::<f64>(&system, &student, &start), &start);
-    let gpu = evaluated(&mut on_gpu(&system, Some(&student), &start), &start);
+    let gpu = evaluated(
+        &mut on_gpu(&system, Some(&student), &start, precision),
+        &start,
+    );
     let statuses = |replicas: &[Replica]| replicas.iter().map(|r| r.status).collect::<Vec<_>>();
     assert_eq!(statuses(&gpu), statuses(&host));
     assert_eq!(gpu.iter().filter(|replica| replica.is_running()).count(), 1);
@@ -309,9 +382,13 @@ fn faults_of_a_geometry_are_those_of_the_host() {
 #[test]
 fn slots_take_and_give_replicas_as_they_are() {
     gpu_or_skip!();
+    PRECISIONS.into_iter().for_each(slots_take_and_give);
+}
+
+fn slots_take_and_give(precision: Precision) {
     let (student, system) = (student(), system(&[3, 12, 12], 11));
     let start = replicas(&system, 0);
-    let mut engine = on_gpu(&system, Some(&student), &start);
+    let mut engine = on_gpu(&system, Some(&student), &start, precision);
     let mut after = start.clone();
     engine.snapshot(&mut after).unwrap();
     assert_eq!(after, start);
@@ -328,7 +405,7 @@ fn slots_take_and_give_replicas_as_they_are() {
     let mut expected = start.clone();
     expected[1].parameters = cold;
     expected[2].parameters = cold;
-    let mut fresh = on_gpu(&system, Some(&student), &expected);
+    let mut fresh = on_gpu(&system, Some(&student), &expected, precision);
     fresh.evaluate().unwrap();
     engine.evaluate().unwrap();
     let expected = advanced(&mut fresh, Scheme::Langevin, 3, &expected);
@@ -345,7 +422,7 @@ fn velocity_verlet_follows_the_host() {
     let (student, system) = (student(), system(&[12, 21], 12));
     let start = replicas(&system, 0);
     let mut host = on_host::<f64>(&system, &student, &start);
-    let mut gpu = on_gpu(&system, Some(&student), &start);
+    let mut gpu = on_gpu(&system, Some(&student), &start, Precision::Single);
     host.evaluate().unwrap();
     gpu.evaluate().unwrap();
     let expected = advanced(&mut host, Scheme::Nve, 20, &start);
@@ -369,7 +446,7 @@ fn a_scheme_too_long_for_a_launch_is_refused_in_one_line() {
     gpu_or_skip!();
     let system = system(&[2], 13);
     let start = replicas(&system, 0);
-    let mut engine = on_gpu(&system, None, &start);
+    let mut engine = on_gpu(&system, None, &start, Precision::Single);
     let error = engine.advance(&[Op::Drift(0.1); 9], 1).unwrap_err();
     assert!(error.what().contains("9 operators"), "{error}");
     let error = Gpu::open(9, None).err().unwrap();

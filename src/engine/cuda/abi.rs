@@ -129,6 +129,91 @@ structures! {
         program_has_bath: i32,
     }
 
+    /// A matrix in the order of a warp's lanes.
+    Packed {
+        columns: Pointer<u32>,
+        depth: i32,
+        unused: i32,
+    }
+
+    /// W and Wᵀ.
+    PackedBoth {
+        forward: Packed,
+        backward: Packed,
+    }
+
+    /// x W + b of a tile.
+    TileDense {
+        matrix: PackedBoth,
+        bias: Pointer<f32>,
+    }
+
+    /// An update of a tile.
+    TileUpdate {
+        mix: PackedBoth,
+        hidden: TileDense,
+        out: TileDense,
+    }
+
+    /// A student of two layers as tiles read it.
+    TileStudent {
+        scalar: PackedBoth,
+        vector: PackedBoth,
+        tensor: PackedBoth,
+        embedding: Pointer<f32>,
+        gate0: Pointer<f32>,
+        gate1: Pointer<f32>,
+        gate2: Pointer<f32>,
+        update: [TileUpdate; 2],
+        phi_hidden: TileDense,
+        phi_out: TileDense,
+        filter: Pointer<f32>,
+        gate_scalar: Pointer<f32>,
+        gate_vector: Pointer<f32>,
+        readout: TileDense,
+        readout_weight: Pointer<f32>,
+        readout_bias: Pointer<f32>,
+        repulsion: Pointer<f64>,
+        core: Pointer<f64>,
+        cutoff_ang: f64,
+        norm_epsilon: f32,
+        elements: i32,
+    }
+
+    /// Which replicas are in which tile.
+    Tiles {
+        count: i32,
+        unused: i32,
+        first: Pointer<i32>,
+        replica: Pointer<i32>,
+    }
+
+    /// The pieces of a step, and how many steps.
+    Program {
+        pieces: i32,
+        steps: i32,
+        piece: [Piece; PIECES_MAX],
+    }
+
+    /// Energies beside the student's.
+    Analytic {
+        reference_ev: Pointer<f64>,
+        well_ev_per_ang2: Pointer<f64>,
+        wells: i32,
+        unused: i32,
+    }
+
+    /// What blocks work in.
+    ScratchArrays {
+        own: Pointer<u32>,
+        v_before: Pointer<u16>,
+        dv_before: Pointer<u16>,
+        partial: Pointer<f32>,
+        pairs_max: i32,
+        unused: i32,
+        pairs: Pairs,
+    }
+
     /// What replicas are and live under.
     Conditions {
         parameters: Pointer<f64>,
@@ -138,8 +223,43 @@ structures! {
     }
 }
 
+impl Piece {
+    /// Nothing to do.
+    pub const EMPTY: Self = Self {
+        operations: 0,
+        operation: [0; PIECE_OPERATIONS_MAX],
+        fraction: [0.0; PIECE_OPERATIONS_MAX],
+        begins_step: 0,
+        ends_step: 0,
+        program_has_bath: 0,
+    };
+}
+
 /// Operations in a [`Piece`] at most.
 pub const PIECE_OPERATIONS_MAX: usize = 8;
+/// Pieces of a step in a [`Program`] at most.
+pub const PIECES_MAX: usize = 4;
+/// Rows of tiles that there are kernels for.
+pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
+/// Words that a thread of a tile keeps from the forward to the backward pass.
+pub const OWN_WORDS: usize = 172;
+/// Stages of a tile's step, as `TileStage` of the kernels has them.
+pub const TILE_STAGES: [&str; 14] = [
+    "integrate",
+    "pairs",
+    "density",
+    "update 1",
+    "message network",
+    "message",
+    "update 2",
+    "readout",
+    "update 2⁻",
+    "message⁻",
+    "message network⁻",
+    "update 1⁻",
+    "density⁻",
+    "forces",
+];
 /// Threads a block of most kernels.
 pub const THREADS: u32 = 128;
 /// Lanes of a warp.
@@ -187,6 +307,18 @@ impl Sizes {
         (components * self.radial).next_multiple_of(WARP) as u32
     }
 
+    /// Threads of a tile's block: a warp for each eight channels.
+    pub fn tile_threads(self) -> u32 {
+        (self.channels / 8 * WARP) as u32
+    }
+
+    /// Bytes of a tile's shared memory, by `Regions` in kernels/tile.cuh.
+    pub fn tile_bytes(self, rows: usize) -> usize {
+        let (f, t) = (self.channels, self.tensor_channels);
+        let halves = 3 * (f + 8) + (3 * f + 8) + (f + 8) + (2 * f + t + 8);
+        rows * (2 * halves + 4 * (f + 4)) + (rows + 1) * (8 * 32 + 4 * 14)
+    }
+
     /// The array `kernel_sizes` of the kernels that this program was written for.
     pub fn as_exported(self) -> Vec<i32> {
         let sizes = [
@@ -216,10 +348,24 @@ impl Sizes {
             THREADS,
             THREADS,
         ];
+        let tiles = [
+            size_of::<Tiles>(),
+            size_of::<Program>(),
+            size_of::<TileStudent>(),
+            size_of::<Analytic>(),
+            size_of::<ScratchArrays>(),
+            PIECES_MAX,
+            self.tile_threads() as usize,
+            OWN_WORDS,
+            TILE_STAGES.len(),
+        ];
+        let bytes = TILE_ROWS.map(|rows| self.tile_bytes(rows));
+        let sizes = sizes.into_iter();
         sizes
+            .chain(threads.map(|count| count as usize))
+            .chain(tiles)
+            .chain(bytes)
             .map(|size| size as i32)
-            .into_iter()
-            .chain(threads.map(|size| size as i32))
             .collect()
     }
 }
@@ -242,12 +388,12 @@ impl<T: DeviceRepr> Argument for T {
 /// The event after a launch and the one before it, if asked for.
 pub type Timing = Option<(cudarc::driver::CudaEvent, cudarc::driver::CudaEvent)>;
 
-/// Launches a kernel over `blocks` blocks of `threads` threads.
+/// Launches a kernel over `blocks` blocks of so many threads and bytes of shared memory.
 pub fn launch(
     stream: &CudaStream,
     function: &CudaFunction,
     blocks: (usize, usize),
-    threads: u32,
+    (threads, shared_bytes): (u32, usize),
     arguments: &[&dyn Argument],
     timed: bool,
 ) -> Result<Timing, DriverError> {
@@ -261,7 +407,7 @@ pub fn launch(
     let shape = LaunchConfig {
         grid_dim: (blocks.0 as u32, blocks.1 as u32, 1),
         block_dim: (threads, 1, 1),
-        shared_mem_bytes: 0,
+        shared_mem_bytes: shared_bytes as u32,
     };
     // SAFETY: see the head of this module.
     unsafe { launch.launch(shape) }

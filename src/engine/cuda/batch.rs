@@ -172,6 +172,11 @@ impl Batch {
         self.seats.len()
     }
 
+    /// Atoms of each replica.
+    pub fn sizes(&self) -> Vec<usize> {
+        self.seats.iter().map(|seat| seat.atoms).collect()
+    }
+
     /// The number of atoms.
     pub fn rows(&self) -> usize {
         self.rows

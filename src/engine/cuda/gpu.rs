@@ -48,6 +48,18 @@ kernels! {
     product_128_rows product_64_rows product_32_rows
     update_inputs update_apply update_apply_backward update_inputs_backward
     message message_backward readout forces energies
+    step_tiles_16 step_tiles_32 step_tiles_64
+}
+
+impl Kernels {
+    /// The kernel for tiles of so many rows.
+    pub fn step_tiles(&self, rows: usize) -> &Kernel {
+        match rows {
+            16 => &self.step_tiles_16,
+            32 => &self.step_tiles_32,
+            _ => &self.step_tiles_64,
+        }
+    }
 }
 
 /// A GPU with the kernels for students of one size.
@@ -60,6 +72,8 @@ pub struct Gpu {
     pub(super) sizes: Sizes,
     /// The number of multiprocessors.
     pub(super) multiprocessors: usize,
+    /// Rows of the largest tile whose block finds room in a multiprocessor.
+    pub(super) tile_rows_max: usize,
     name: String,
     /// Launches while they are timed.
     timings: RefCell<Option<Vec<Timing>>>,
@@ -137,8 +151,29 @@ impl Gpu {
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(failed("count multiprocessors"))?;
+        let shared_bytes = context
+            .attribute(
+                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )
+            .map_err(failed("ask for shared memory"))?;
+        let kernels = Kernels::load(&module).map_err(failed("find the kernels"))?;
+        let mut tile_rows_max = 0;
+        for rows in abi::TILE_ROWS {
+            let bytes = sizes.tile_bytes(rows) as i32;
+            if bytes <= shared_bytes {
+                let most =
+                    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+                kernels
+                    .step_tiles(rows)
+                    .function
+                    .set_attribute(most, bytes)
+                    .map_err(failed("set aside shared memory"))?;
+                tile_rows_max = rows;
+            }
+        }
         Ok(Self {
-            kernels: Kernels::load(&module).map_err(failed("find the kernels"))?,
+            kernels,
+            tile_rows_max,
             stream,
             sizes,
             multiprocessors: multiprocessors as usize,
@@ -171,13 +206,25 @@ impl Gpu {
         threads: u32,
         arguments: &[&dyn Argument],
     ) -> Result<()> {
+        self.launch_with_shared(stage, kernel, blocks, (threads, 0), arguments)
+    }
+
+    /// The same with bytes of shared memory beside the threads.
+    pub(super) fn launch_with_shared(
+        &self,
+        stage: &'static str,
+        kernel: &Kernel,
+        blocks: (usize, usize),
+        threads_and_bytes: (u32, usize),
+        arguments: &[&dyn Argument],
+    ) -> Result<()> {
         let mut timings = self.timings.borrow_mut();
         let timed = timings.is_some();
         let events = abi::launch(
             &self.stream,
             &kernel.function,
             blocks,
-            threads,
+            threads_and_bytes,
             arguments,
             timed,
         )
@@ -240,6 +287,19 @@ impl Gpu {
     /// An array of whatever numbers.
     pub(super) fn array<T: cudarc::driver::DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
         abi::uninitialised(&self.stream, len).map_err(failed("get memory"))
+    }
+
+    /// What an array holds.
+    pub(super) fn download<T: cudarc::driver::DeviceRepr>(
+        &self,
+        array: &CudaSlice<T>,
+    ) -> Result<Vec<T>> {
+        let numbers = self
+            .stream
+            .clone_dtoh(array)
+            .map_err(failed("copy from the GPU"))?;
+        self.synchronize()?;
+        Ok(numbers)
     }
 
     /// An array with these numbers.

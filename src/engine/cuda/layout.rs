@@ -87,9 +87,12 @@ impl Extent {
 
 /// Slots shared out over batches that `fits` accepts, larger molecules first; a replica that fits
 /// nowhere gets a batch of its own.
-pub fn share_out(replicas: &[Replica], fits: impl Fn(Extent) -> bool) -> Vec<Vec<usize>> {
+pub fn share_out(
+    mut order: Vec<usize>,
+    replicas: &[Replica],
+    fits: impl Fn(Extent) -> bool,
+) -> Vec<Vec<usize>> {
     let size = |slot: &usize| replicas[*slot].positions_ang.len();
-    let mut order: Vec<usize> = (0..replicas.len()).collect();
     order.sort_by_key(|slot| (std::cmp::Reverse(size(slot)), replicas[*slot].id.molecule));
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut extent = Extent::default();
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn every_slot_is_in_one_batch_and_every_batch_fits() {
         let replicas: Vec<_> = [3, 9, 3, 5, 1, 9].map(replica).into();
-        let parts = share_out(&replicas, |extent| extent.rows <= 12);
+        let parts = share_out((0..6).collect(), &replicas, |extent| extent.rows <= 12);
         assert_eq!(parts, [vec![1], vec![5], vec![3, 0, 2, 4]]);
         assert_eq!(
             Extent::of(&parts[2], &replicas),
@@ -152,8 +155,8 @@ mod tests {
         );
         // One that is too large alone is still seated, and found out by whoever has the memory.
         assert_eq!(
-            share_out(&replicas[1..2], |extent| extent.rows <= 4),
-            [vec![0]]
+            share_out(vec![1], &replicas, |extent| extent.rows <= 4),
+            [vec![1]]
         );
     }
 }

@@ -17,6 +17,9 @@ mod launches;
 mod layout;
 mod network;
 mod steps;
+mod tile_field;
+mod tile_weights;
+mod tiles;
 mod weights;
 
 use std::sync::Arc;
@@ -30,9 +33,10 @@ use self::field::Field;
 use self::gpu::failed;
 use self::launches::Launches;
 use self::layout::{Extent, molecule_tables, share_out};
+use self::tile_field::{TileArrays, TileField};
 use self::weights::Weights;
 use super::potential::Term;
-use super::{Engine, Op};
+use super::{Engine, Op, Precision};
 use crate::error::{Error, Result};
 use crate::replica::{Parameters, Replica, ReplicaId};
 use crate::student::Student;
@@ -46,8 +50,10 @@ const PAIRS_MAX: usize = (1 << 31) - 1;
 /// Limits on what is computed together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Atoms in one batch at most.
+    /// Atoms in one batch of the f32 kernels at most.
     pub rows_max: usize,
+    /// How exactly the student is evaluated.
+    pub precision: Precision,
 }
 
 impl Default for Limits {
@@ -55,6 +61,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             rows_max: usize::MAX,
+            precision: Precision::Mixed,
         }
     }
 }
@@ -65,6 +72,8 @@ pub struct CudaEngine {
     system: Arc<System>,
     molecules: Vec<MoleculeTable>,
     field: Field,
+    /// For replicas that fit into tiles, where 16 bits are precise enough.
+    tile_field: Option<TileField>,
     /// The largest batch that there is room for, and may be made.
     room: Extent,
     batches: Vec<Seated>,
@@ -78,6 +87,8 @@ pub struct CudaEngine {
 struct Seated {
     batch: Batch,
     slots: Vec<usize>,
+    /// Absent where the f32 kernels step the batch.
+    tiles: Option<TileArrays>,
     graph: Option<(Vec<Op>, CudaGraph)>,
 }
 
@@ -93,9 +104,18 @@ impl CudaEngine {
     ) -> Result<Self> {
         let (molecules, elements) = molecule_tables(&system, student)?;
         let architecture = student.map(|student| &student.architecture);
-        let weights = student
-            .map(|student| Weights::upload(&gpu, student, &elements))
-            .transpose()?;
+        let load = |student| Weights::upload(&gpu, student, &elements);
+        let weights = student.map(load).transpose()?;
+        let wells: Vec<f64> = terms
+            .iter()
+            .map(|Term::HarmonicWell(stiffness)| *stiffness)
+            .collect();
+        let tile_field = match student {
+            Some(student) if limits.precision == Precision::Mixed => {
+                TileField::new(&gpu, load(student)?, &wells)?
+            }
+            _ => None,
+        };
 
         // The state of all replicas stays on the device; what a batch computes with is shared.
         let free_bytes = (gpu.memory_free_bytes()? as f64 * (1.0 - MEMORY_RESERVE)) as usize;
@@ -107,7 +127,8 @@ impl CudaEngine {
         let bytes =
             |extent| Field::device_bytes(architecture, elements.len(), extent) + state_bytes;
         let fits = |extent: Extent| extent.pairs <= PAIRS_MAX && bytes(extent) <= free_bytes;
-        let parts = share_out(replicas, |extent| {
+        let (tiled, rest) = part(&gpu, tile_field.as_ref(), replicas);
+        let parts = share_out(rest, replicas, |extent| {
             fits(extent) && extent.rows <= limits.rows_max
         });
         let extents = parts.iter().map(|part| Extent::of(part, replicas));
@@ -123,13 +144,10 @@ impl CudaEngine {
             );
         }
 
-        let wells: Vec<f64> = terms
-            .iter()
-            .map(|Term::HarmonicWell(stiffness)| *stiffness)
-            .collect();
         let mut engine = Self {
             field: Field::new(&gpu, architecture.zip(weights), &wells, room)?,
             gpu,
+            tile_field,
             system,
             molecules,
             room,
@@ -137,7 +155,7 @@ impl CudaEngine {
             seats: vec![(0, 0); replicas.len()],
             names: Vec::new(),
         };
-        engine.seat(parts, replicas)?;
+        engine.seat(tiled, parts, replicas)?;
         Ok(engine)
     }
 
@@ -146,30 +164,53 @@ impl CudaEngine {
         self.batches.len()
     }
 
+    /// The part of the tiles' rows that no atom has; none where there are no tiles.
+    pub fn padding(&self) -> Option<f64> {
+        let tiles = self.batches.iter().find_map(|seated| seated.tiles.as_ref());
+        tiles.map(|tiles| tiles.padding)
+    }
+
     /// Time on the device of every stage of `steps` steps, launched one by one.
     pub fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
         self.send()?;
-        self.gpu.time(|| {
-            for seated in &self.batches {
-                for _ in 0..steps {
-                    self.launch_step(&seated.batch, program)?;
+        let mut stages = Vec::new();
+        for Seated { batch, tiles, .. } in &self.batches {
+            let (gpu, system) = (&self.gpu, &self.system);
+            stages.extend(match (&self.tile_field, tiles) {
+                (Some(field), Some(tiles)) => {
+                    field.profile(gpu, system, batch, tiles, (program, steps))?
                 }
-            }
-            Ok(())
-        })
+                _ => gpu.time(|| (0..steps).try_for_each(|_| self.launch_step(batch, program)))?,
+            });
+        }
+        Ok(stages)
     }
 
-    fn seat(&mut self, parts: Vec<Vec<usize>>, replicas: &[Replica]) -> Result<()> {
+    /// Seats the replicas of `tiled` in a batch that is stepped in tiles, and the others in `parts`.
+    fn seat(
+        &mut self,
+        tiled: Vec<usize>,
+        parts: Vec<Vec<usize>>,
+        replicas: &[Replica],
+    ) -> Result<()> {
         self.batches.clear();
-        for (number, slots) in parts.into_iter().enumerate() {
+        let tiles = !tiled.is_empty();
+        let all = tiles.then_some(tiled).into_iter().chain(parts);
+        for (number, slots) in all.enumerate() {
             for (seat, slot) in slots.iter().enumerate() {
                 self.seats[*slot] = (number, seat);
             }
             let members: Vec<&Replica> = slots.iter().map(|slot| &replicas[*slot]).collect();
             let batch = Batch::new(&self.gpu, &self.system, &self.molecules, &members)?;
+            let tiles = if tiles && number == 0 {
+                TileArrays::new(&self.gpu, &batch.sizes())?
+            } else {
+                None
+            };
             self.batches.push(Seated {
                 batch,
                 slots,
+                tiles,
                 graph: None,
             });
         }
@@ -187,13 +228,14 @@ impl CudaEngine {
         replicas[slot].clone_from(replica);
         let room = self.room;
         let fits = |extent: Extent| extent.max(room) == room;
-        let parts = share_out(&replicas, fits);
+        let (tiled, rest) = part(&self.gpu, self.tile_field.as_ref(), &replicas);
+        let parts = share_out(rest, &replicas, fits);
         if !parts.iter().all(|part| fits(Extent::of(part, &replicas))) {
             return Err(Error::run(
                 "a replica is larger than this GPU engine was opened for",
             ));
         }
-        self.seat(parts, &replicas)
+        self.seat(tiled, parts, &replicas)
     }
 
     fn send(&mut self) -> Result<()> {
@@ -288,16 +330,30 @@ impl Engine for CudaEngine {
 
     fn evaluate(&mut self) -> Result<()> {
         self.send()?;
-        self.batches
-            .iter()
-            .try_for_each(|seated| self.field.evaluate(&self.gpu, &seated.batch))?;
+        for Seated { batch, tiles, .. } in &self.batches {
+            match (&self.tile_field, tiles) {
+                (Some(field), Some(tiles)) => {
+                    field.evaluate(&self.gpu, &self.system, batch, tiles)?;
+                }
+                _ => self.field.evaluate(&self.gpu, batch)?,
+            }
+        }
         self.gpu.synchronize()
     }
 
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
         self.send()?;
         for number in 0..self.batches.len() {
-            let Seated { batch, graph, .. } = &self.batches[number];
+            let Seated {
+                batch,
+                tiles,
+                graph,
+                ..
+            } = &self.batches[number];
+            if let (Some(field), Some(tiles)) = (&self.tile_field, tiles) {
+                field.advance(&self.gpu, &self.system, batch, tiles, (program, steps))?;
+                continue;
+            }
             if graph
                 .as_ref()
                 .is_none_or(|(captured, _)| captured != program)
@@ -314,6 +370,16 @@ impl Engine for CudaEngine {
         }
         self.gpu.synchronize()
     }
+}
+
+/// Slots whose replicas fit into tiles, and all others.
+fn part(
+    gpu: &Gpu,
+    tile_field: Option<&TileField>,
+    replicas: &[Replica],
+) -> (Vec<usize>, Vec<usize>) {
+    let rows_max = tile_field.map_or(0, |_| gpu.tile_rows_max);
+    (0..replicas.len()).partition(|slot| replicas[*slot].positions_ang.len() <= rows_max)
 }
 
 /// A replica of which only the name is known yet.

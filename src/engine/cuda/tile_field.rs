@@ -1,0 +1,235 @@
+//! Whole steps on the device: tiles of replicas that blocks advance by themselves.
+
+use cudarc::driver::CudaSlice;
+
+use super::abi::{self, Pointer, TILE_ROWS, WARP};
+use super::batch::Batch;
+use super::gpu::{Gpu, StageTime};
+use super::steps;
+use super::tile_weights::TileWeights;
+use super::tiles::Tiling;
+use super::weights::Weights;
+use crate::engine::Op;
+use crate::error::{Error, Result};
+use crate::system::System;
+
+/// Steps of one launch at most, so that the host hears of a failure before long.
+const STEPS_MAX: u64 = 1000;
+
+/// The student for tiles.
+pub struct TileField {
+    weights: Weights,
+    packed: TileWeights,
+    wells: CudaSlice<f64>,
+    wells_count: usize,
+}
+
+/// A batch's tiles, and what their blocks work in.
+pub struct TileArrays {
+    tiling: Tiling,
+    /// Share of the tiles' rows that no atom has.
+    pub padding: f64,
+    blocks: usize,
+    pairs_max: usize,
+    first: CudaSlice<i32>,
+    replica: CudaSlice<i32>,
+    own: CudaSlice<u32>,
+    v_before: CudaSlice<u16>,
+    dv_before: CudaSlice<u16>,
+    partial: CudaSlice<f32>,
+    list: CudaSlice<i32>,
+    distance_ang: CudaSlice<f64>,
+    unit: CudaSlice<f32>,
+    basis: CudaSlice<f32>,
+    slope: CudaSlice<f32>,
+    gradient: CudaSlice<f32>,
+}
+
+impl TileArrays {
+    /// Tiles for replicas of so many atoms each; none where one is too large for a tile.
+    pub fn new(gpu: &Gpu, atoms: &[usize]) -> Result<Option<Self>> {
+        let Some(tiling) = Tiling::best(atoms, gpu.multiprocessors, gpu.tile_rows_max) else {
+            return Ok(None);
+        };
+        let blocks = tiling.members.len().min(gpu.multiprocessors);
+        let pairs_max = tiling.pairs_max(atoms);
+        let channels = gpu.sizes.channels;
+        let threads = gpu.sizes.tile_threads() as usize;
+        let (pairs, vectors) = (
+            blocks * pairs_max,
+            blocks * 3 * TILE_ROWS[TILE_ROWS.len() - 1] * channels,
+        );
+        let mut first = vec![0];
+        for members in &tiling.members {
+            first.push(first[first.len() - 1] + members.len() as i32);
+        }
+        let replica: Vec<i32> = tiling.members.iter().flatten().map(|n| *n as i32).collect();
+        Ok(Some(Self {
+            padding: tiling.padding(atoms),
+            blocks,
+            pairs_max,
+            first: gpu.upload(&first)?,
+            replica: gpu.upload(&replica)?,
+            own: gpu.array(blocks * abi::OWN_WORDS * threads)?,
+            v_before: gpu.array(vectors)?,
+            dv_before: gpu.array(vectors)?,
+            partial: gpu.array(pairs * 4 * channels / WARP)?,
+            list: gpu.array(pairs)?,
+            distance_ang: gpu.array(pairs)?,
+            unit: gpu.array(4 * pairs)?,
+            basis: gpu.array(pairs * gpu.sizes.radial)?,
+            slope: gpu.array(pairs * gpu.sizes.radial)?,
+            gradient: gpu.array(4 * pairs)?,
+            tiling,
+        }))
+    }
+
+    fn tiles(&self) -> abi::Tiles {
+        abi::Tiles {
+            count: self.tiling.members.len() as i32,
+            unused: 0,
+            first: Pointer::to(&self.first),
+            replica: Pointer::to(&self.replica),
+        }
+    }
+
+    fn scratch(&self) -> abi::ScratchArrays {
+        abi::ScratchArrays {
+            own: Pointer::to(&self.own),
+            v_before: Pointer::to(&self.v_before),
+            dv_before: Pointer::to(&self.dv_before),
+            partial: Pointer::to(&self.partial),
+            pairs_max: self.pairs_max as i32,
+            unused: 0,
+            pairs: abi::Pairs {
+                count: Pointer::NONE,
+                list: Pointer::to(&self.list),
+                distance_ang: Pointer::to(&self.distance_ang),
+                unit: Pointer::to(&self.unit),
+                basis: Pointer::to(&self.basis),
+                slope: Pointer::to(&self.slope),
+                gradient: Pointer::to(&self.gradient),
+            },
+        }
+    }
+}
+
+impl TileField {
+    /// The student for tiles, if it has two layers and tensors.
+    pub fn new(gpu: &Gpu, weights: Weights, wells_ev_per_ang2: &[f64]) -> Result<Option<Self>> {
+        let packed = TileWeights::pack(gpu, &weights)?;
+        let wells = gpu.upload(wells_ev_per_ang2)?;
+        Ok(packed.map(|packed| Self {
+            weights,
+            packed,
+            wells,
+            wells_count: wells_ev_per_ang2.len(),
+        }))
+    }
+
+    /// Energy and forces of every running replica.
+    pub fn evaluate(
+        &self,
+        gpu: &Gpu,
+        system: &System,
+        batch: &Batch,
+        tiles: &TileArrays,
+    ) -> Result<()> {
+        self.launch(gpu, system, batch, tiles, &[], 0, Pointer::NONE)
+    }
+
+    /// Steps every running replica.
+    pub fn advance(
+        &self,
+        gpu: &Gpu,
+        system: &System,
+        batch: &Batch,
+        tiles: &TileArrays,
+        (program, mut steps): (&[Op], u64),
+    ) -> Result<()> {
+        let pieces = steps::pieces(program)?;
+        while steps > 0 {
+            let now = steps.min(STEPS_MAX);
+            self.launch(gpu, system, batch, tiles, &pieces, now, Pointer::NONE)?;
+            steps -= now;
+        }
+        Ok(())
+    }
+
+    /// Time of every stage: that of the launch, in the proportions of the first block's cycles.
+    pub fn profile(
+        &self,
+        gpu: &Gpu,
+        system: &System,
+        batch: &Batch,
+        tiles: &TileArrays,
+        (program, steps): (&[Op], u64),
+    ) -> Result<Vec<StageTime>> {
+        let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len()])?;
+        let pieces = steps::pieces(program)?;
+        let whole = gpu.time(|| {
+            let cycles = Pointer::to(&cycles);
+            self.launch(gpu, system, batch, tiles, &pieces, steps, cycles)
+        })?;
+        let cycles = gpu.download(&cycles)?;
+        let sum = cycles.iter().sum::<u64>().max(1) as f64;
+        let time_ms: f64 = whole.iter().map(|stage| stage.time_ms).sum();
+        let stages = abi::TILE_STAGES.iter().zip(cycles);
+        let stage = |(stage, cycles): (&&'static str, u64)| StageTime {
+            stage,
+            kernel: whole.first().map_or("", |launch| launch.kernel),
+            launches: whole.len(),
+            time_ms: time_ms * cycles as f64 / sum,
+        };
+        Ok(stages.map(stage).collect())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a launch is what it is given")]
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        system: &System,
+        batch: &Batch,
+        tiles: &TileArrays,
+        pieces: &[abi::Piece],
+        steps: u64,
+        cycles: Pointer<u64>,
+    ) -> Result<()> {
+        if pieces.len() > abi::PIECES_MAX {
+            let what = format!("a scheme with {} pieces in a step", pieces.len());
+            let hint = format!("a GPU takes {}", abi::PIECES_MAX);
+            return Err(Error::run(what).hint(hint));
+        }
+        let mut program = abi::Program {
+            pieces: pieces.len() as i32,
+            steps: steps as i32,
+            piece: [abi::Piece::EMPTY; abi::PIECES_MAX],
+        };
+        program.piece[..pieces.len()].copy_from_slice(pieces);
+        let analytic = abi::Analytic {
+            reference_ev: batch.reference_ev(),
+            well_ev_per_ang2: Pointer::to(&self.wells),
+            wells: self.wells_count as i32,
+            unused: 0,
+        };
+        let rows = tiles.tiling.rows;
+        gpu.launch_with_shared(
+            "steps",
+            gpu.kernels.step_tiles(rows),
+            (tiles.blocks, 1),
+            (gpu.sizes.tile_threads(), gpu.sizes.tile_bytes(rows)),
+            &[
+                &tiles.tiles(),
+                &program,
+                &self.packed.structure(&self.weights),
+                &batch.layout(),
+                &batch.state(),
+                &batch.progress(),
+                &batch.conditions(system),
+                &analytic,
+                &tiles.scratch(),
+                &cycles,
+            ],
+        )
+    }
+}

@@ -1,0 +1,101 @@
+//! Replicas shared out over tiles: the rows that one block steps by itself.
+
+use super::abi::TILE_ROWS;
+
+/// Which replicas are in which tile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tiling {
+    /// Rows of a tile.
+    pub rows: usize,
+    /// Replicas of each tile.
+    pub members: Vec<Vec<usize>>,
+}
+
+/// What a step of a tile costs beside one of 16 rows, for each of [`TILE_ROWS`].
+const COST: [f64; 3] = [1.0, 1.4, 2.2];
+
+impl Tiling {
+    /// The tiling that a GPU with so many multiprocessors steps soonest, out of tiles of at most
+    /// `rows_max` rows; none when a replica is too large for all of them.
+    pub fn best(atoms: &[usize], multiprocessors: usize, rows_max: usize) -> Option<Self> {
+        let largest = atoms.iter().copied().max()?;
+        let fitting = TILE_ROWS
+            .iter()
+            .zip(COST)
+            .filter(|(rows, _)| (largest..=rows_max).contains(*rows));
+        let tilings = fitting.map(|(rows, cost)| {
+            let members = pack(atoms, *rows);
+            let rounds = members.len().div_ceil(multiprocessors);
+            let tiling = Self {
+                rows: *rows,
+                members,
+            };
+            (rounds as f64 * cost, tiling)
+        });
+        tilings
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, tiling)| tiling)
+    }
+
+    /// Directed pairs of the tile with most of them.
+    pub fn pairs_max(&self, atoms: &[usize]) -> usize {
+        let pairs = |members: &Vec<usize>| members.iter().map(|n| atoms[*n] * atoms[*n]).sum();
+        self.members.iter().map(pairs).max().unwrap_or(0)
+    }
+
+    /// The part of all tiles' rows that no atom has.
+    pub fn padding(&self, atoms: &[usize]) -> f64 {
+        let used: usize = atoms.iter().sum();
+        1.0 - used as f64 / (self.members.len() * self.rows) as f64
+    }
+}
+
+/// Best fit, larger replicas first: each goes where it leaves the fewest rows free.
+fn pack(atoms: &[usize], rows: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..atoms.len()).collect();
+    order.sort_by_key(|n| std::cmp::Reverse(atoms[*n]));
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    // Tiles by how many rows they have free.
+    let mut free: Vec<Vec<usize>> = vec![Vec::new(); rows + 1];
+    for n in order {
+        let size = atoms[n];
+        let found = (size..=rows).find_map(|rows_free| Some((rows_free, free[rows_free].pop()?)));
+        let (rows_free, tile) = found.unwrap_or_else(|| {
+            members.push(Vec::new());
+            (rows, members.len() - 1)
+        });
+        members[tile].push(n);
+        free[rows_free - size].push(tile);
+    }
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_replica_is_in_one_tile_and_no_tile_is_too_full() {
+        let atoms: Vec<usize> = (0..500).map(|n| 1 + n * 37 % 64).collect();
+        let tiling = Tiling::best(&atoms, 132, 64).unwrap();
+        let mut seen: Vec<usize> = tiling.members.concat();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..500));
+        for members in &tiling.members {
+            assert!(members.iter().map(|n| atoms[*n]).sum::<usize>() <= tiling.rows);
+        }
+        assert!(tiling.padding(&atoms) < 0.02);
+    }
+
+    #[test]
+    fn few_replicas_spread_and_many_share() {
+        assert_eq!(Tiling::best(&[12; 5], 132, 64).unwrap().members.len(), 5);
+        let many = Tiling::best(&[12; 10_000], 132, 64).unwrap();
+        assert_eq!((many.rows, many.members.len()), (64, 2000));
+        assert_eq!(many.pairs_max(&[12; 10_000]), 5 * 144);
+        // A GPU with less shared memory has small tiles only.
+        assert_eq!(Tiling::best(&[12; 10_000], 132, 16).unwrap().rows, 16);
+        assert_eq!(Tiling::best(&[65], 132, 64), None);
+        assert_eq!(Tiling::best(&[], 132, 64), None);
+    }
+}
