@@ -1,0 +1,95 @@
+"""Pictures of what against_pytorch.py measured: molecule-steps/s against replicas, and against atoms.
+
+    python benches/plots.py benches/results/against_pytorch_*.json [--out docs]
+
+Two SVG files for every JSON, named as it is.  Of PyTorch's variants each picture has, at every point, the fastest one of
+a family.  Needs matplotlib.
+"""
+
+import argparse
+import json
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+matplotlib.rcParams |= {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mdrun", "axes.spines.top": False,
+                        "axes.spines.right": False, "figure.constrained_layout.use": True}
+import matplotlib.pyplot as plt
+
+FAMILIES = {"compile": "torch.compile", "compile + graph": "torch.compile", "max-autotune": "torch.compile",
+            "max-autotune + graph": "torch.compile", "graph": "PyTorch, CUDA graph", "eager": "PyTorch, eager", "TorchSim": "TorchSim"}
+STYLES = {"torch.compile": ("#e07a1f", "s"), "PyTorch, CUDA graph": ("#7a5195", "^"), "PyTorch, eager": ("#b0b0b0", "v"),
+          "TorchSim": ("#4c9f70", "D")}
+OURS = ("#2a6f97", "#7fb2d0", "#14344a")
+
+
+def family(row):
+    if row["mode"] != "mdrun":
+        return FAMILIES[row["mode"]]
+    return "mdrun" if row["precision"] == "default" else f"mdrun, {row['precision']}"
+
+
+def fastest(rows, by):
+    """{family: {value of `by`: molecule-steps/s of the fastest}}, mdrun first."""
+    found = {}
+    for row in rows:
+        points = found.setdefault(family(row), {})
+        points[row[by]] = max(points.get(row[by], 0.0), row["molecule_steps_per_s"])
+    return dict(sorted(found.items(), key=lambda item: not item[0].startswith("mdrun")))
+
+
+def draw(axis, curves):
+    ours = iter(OURS)
+    for name, points in curves.items():
+        colour, marker = STYLES[name] if name in STYLES else (next(ours), "o")
+        x = sorted(points)
+        axis.loglog(x, [points[at] for at in x], color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+    axis.grid(True, which="major", linewidth=0.4, alpha=0.5)
+
+
+def against_replicas(rows, title, path):
+    molecules = list(dict.fromkeys(row["molecule"] for row in rows))
+    figure, axes = plt.subplots(1, len(molecules), figsize=(1.2 + 2.6 * len(molecules), 3.0), sharey=True, squeeze=False)
+    for axis, molecule in zip(axes[0], molecules):
+        own = [row for row in rows if row["molecule"] == molecule]
+        draw(axis, fastest(own, "replicas"))
+        axis.set_title(f"{molecule}, {own[0]['atoms']} atoms", fontsize=9)
+        axis.set_xlabel("replicas")
+    axes[0][0].set_ylabel("molecule-steps/s")
+    axes[0][-1].legend(frameon=False, fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def against_atoms(rows, title, path):
+    figure, axis = plt.subplots(figsize=(4.2, 3.0))
+    draw(axis, fastest(rows, "atoms"))
+    atoms = sorted({row["atoms"] for row in rows})
+    axis.set_xticks(atoms, [str(count) for count in atoms])
+    axis.minorticks_off()
+    axis.set_xlabel("atoms")
+    axis.set_ylabel("molecule-steps/s, best batch")
+    axis.legend(frameon=False, fontsize=7)
+    axis.set_title(title, fontsize=9)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="+", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[1] / "docs")
+    arguments = parser.parse_args()
+    for result in arguments.results:
+        data = json.loads(result.read_text())
+        title = f"one {data['hardware']['name']}, PyTorch {data['torch'].split('+')[0]}, {data['weights']}"
+        for name, picture in (("replicas", against_replicas), ("atoms", against_atoms)):
+            path = arguments.out / f"{result.stem}_{name}.svg"
+            picture(data["rows"], title, path)
+            print(f"{path}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
