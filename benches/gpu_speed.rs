@@ -1,26 +1,31 @@
-//! Speed of the GPU engine with the built-in student: benzene at several batch sizes, and where the
-//! time of a step goes.
+//! Speed of the GPU engine with the built-in student: three molecules at several batch sizes, and
+//! where the time of a step goes.
 //!
 //! `cargo bench --bench gpu_speed [-- --digest]`
 //!
 //! `--digest` steps a few molecules instead and prints a number made of all bits of their state:
 //! every GPU must print the same, and so must the driver that runs the kernels on the host.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+
+use mdrun::elements::element_of;
 
 use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
 use mdrun::engine::{Engine, Op, Precision};
 use mdrun::error::Result;
 use mdrun::integrate::{Scheme, start};
 use mdrun::replica::{Parameters, Replica, ReplicaId};
+use mdrun::structure;
 use mdrun::student::Student;
 use mdrun::system::{Molecule, System};
 use sha2::{Digest, Sha256};
 
-const REPLICAS: [usize; 7] = [1, 16, 64, 1024, 4096, 16_384, 65_536];
+/// Whole rounds of full tiles on a GPU with 132 multiprocessors are 660 benzenes, 396 aspirins.
+const REPLICAS: [usize; 8] = [1, 64, 132, 660, 2640, 10_560, 42_240, 65_536];
 /// Least time that one measurement takes.
-const SECONDS_MIN: f64 = 0.2;
+const SECONDS_MIN: f64 = 0.1;
 const MEASUREMENTS: usize = 5;
 
 /// Conditions of a usual run.
@@ -32,26 +37,58 @@ const PARAMETERS: Parameters = Parameters {
 
 fn main() -> Result<()> {
     let student = Student::embedded("default")?;
-    let system = Arc::new(System {
-        molecules: vec![benzene()],
-        seed: 1,
-        temperature_limit_k: 1e5,
-    });
+    let molecules = [benzene(), molecule("aspirin")?, molecule("loratadine")?];
+    let system = |n: usize| {
+        Arc::new(System {
+            molecules: vec![molecules[n].clone()],
+            seed: 1,
+            temperature_limit_k: 1e5,
+        })
+    };
     if std::env::args().any(|argument| argument == "--digest") {
-        return digest(&student, &system);
+        return digest(&student, &system(0));
     }
-    println!("replicas  batches  microseconds/step  molecule-steps/s (median of {MEASUREMENTS})");
-    for count in REPLICAS {
-        let replicas = replicas(&system, count);
-        let mut engine = open(&student, &system, &replicas)?;
-        let step_s = median_step_s(&mut engine)?;
-        all_run(&mut engine, &replicas)?;
-        let (batches, rate) = (engine.batch_count(), count as f64 / step_s);
-        println!("{count:8}  {batches:7}  {:17.1}  {rate:16.0}", 1e6 * step_s);
+    println!(
+        "molecule    precision  replicas  batches  padding  us/step  molecule-steps/s (median of {MEASUREMENTS})"
+    );
+    for (n, molecule) in molecules.iter().enumerate() {
+        for precision in [Precision::Mixed, Precision::Single] {
+            let counts = match precision {
+                Precision::Mixed => &REPLICAS[..],
+                Precision::Single => &[1, 4096][..],
+            };
+            for &count in counts {
+                let replicas = replicas(&system(n), count);
+                let mut engine = open(&student, &system(n), &replicas, precision)?;
+                let step_s = median_step_s(&mut engine)?;
+                all_run(&mut engine, &replicas)?;
+                println!(
+                    "{:11} {precision:9?}  {count:8}  {:7}  {:6.1}%  {:7.1}  {:12.0}",
+                    molecule.name,
+                    engine.batch_count(),
+                    100.0 * engine.padding().unwrap_or(0.0),
+                    1e6 * step_s,
+                    count as f64 / step_s
+                );
+            }
+        }
     }
-    for count in [1, 4096] {
-        println!("\nstages at {count} replicas, microseconds a step");
-        let mut engine = open(&student, &system, &replicas(&system, count))?;
+    for (n, precision, count) in [
+        (0, Precision::Mixed, 1),
+        (0, Precision::Mixed, 660),
+        (2, Precision::Mixed, 132),
+        (0, Precision::Single, 4096),
+    ] {
+        println!(
+            "\n{count} × {}, {precision:?}: microseconds a step",
+            molecules[n].name
+        );
+        let mut engine = open(
+            &student,
+            &system(n),
+            &replicas(&system(n), count),
+            precision,
+        )?;
         let program = Scheme::Langevin.program();
         engine.profile(program, 3)?;
         let steps = 10;
@@ -66,17 +103,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn open(student: &Student, system: &Arc<System>, replicas: &[Replica]) -> Result<CudaEngine> {
+fn open(
+    student: &Student,
+    system: &Arc<System>,
+    replicas: &[Replica],
+    precision: Precision,
+) -> Result<CudaEngine> {
     let gpu = Gpu::open(0, Some(student))?;
-    let student = Some(student);
-    let mut engine = CudaEngine::new(
-        gpu,
-        system.clone(),
-        student,
-        &[],
-        replicas,
-        Limits::default(),
-    )?;
+    let limits = Limits {
+        precision,
+        ..Limits::default()
+    };
+    let mut engine = CudaEngine::new(gpu, system.clone(), Some(student), &[], replicas, limits)?;
     engine.evaluate()?;
     Ok(engine)
 }
@@ -108,7 +146,7 @@ fn all_run(engine: &mut CudaEngine, replicas: &[Replica]) -> Result<()> {
 
 fn digest(student: &Student, system: &Arc<System>) -> Result<()> {
     let mut replicas = replicas(system, 3);
-    let mut engine = open(student, system, &replicas)?;
+    let mut engine = open(student, system, &replicas, Precision::Single)?;
     engine.advance(Scheme::Langevin.program(), 5)?;
     engine.snapshot(&mut replicas)?;
     let mut sha = Sha256::new();
@@ -150,6 +188,26 @@ fn replicas(system: &System, count: usize) -> Vec<Replica> {
         replica
     };
     (0..count as u32).map(replica).collect()
+}
+
+/// One of the molecules that the comparison with PyTorch uses, too.
+fn molecule(name: &str) -> Result<Molecule> {
+    let (path, text) = match name {
+        "aspirin" => ("aspirin.xyz", include_str!("molecules/aspirin.xyz")),
+        _ => ("loratadine.xyz", include_str!("molecules/loratadine.xyz")),
+    };
+    let structure = structure::parse(Path::new(path), text.as_bytes())?.remove(0);
+    Ok(Molecule {
+        name: name.into(),
+        masses_amu: structure
+            .numbers
+            .iter()
+            .filter_map(|number| Some(element_of(*number)?.mass_amu))
+            .collect(),
+        numbers: structure.numbers,
+        starts_ang: vec![structure.positions_ang],
+        bonds: vec![],
+    })
 }
 
 /// Six corners at 1.397 Å with hydrogen atoms 1.084 Å farther out.
