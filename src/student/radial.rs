@@ -8,10 +8,16 @@
 //! times a cosine cut-off. There the sine has a simple and the cut-off a double zero, so B, B' and
 //! B'' vanish there and the energy is twice continuously differentiable.
 //!
-//! A student with a core has B_k(r) · (1 − s(r/r_s)) in their place, where s is the switch of the
-//! pair's covalent distance r_s (`switch`), C2 too: the closer two atoms are pushed, the less the
-//! network sees of the pair, so that no feature grows beyond what training showed, and what is left
-//! at the core is the repulsion. Beyond r_s both have the same bits.
+//! A student with a core has
+//!
+//! ```text
+//! B_k(r) · (1 − s(r/r_s))
+//! ```
+//!
+//! in their place, where s is the switch that ends at the pair's covalent distance `r_s`
+//! (`switch`), C2 too: the closer two atoms are pushed, the less the network sees of the pair, so
+//! that no feature grows beyond what training showed, and what is left at the core is the
+//! repulsion. Beyond that distance both have the same bits.
 //!
 //! sin(kθ) and cos(kθ) follow from θ by rotating K − 1 times, all in f64: the error of a rotation
 //! adds up over k, and there are few pairs beside the network's work.
@@ -32,13 +38,13 @@ pub struct Radial {
     pub cutoff_ang: f64,
     /// K.
     pub count: usize,
-    /// r_s of every pair of elements, if the student has a core.
+    /// Covalent distances of every pair of elements, if the student has a core.
     pub core: Option<Distances>,
 }
 
 impl Radial {
-    /// B and B' of every distance: `basis` and `slope` are (P, K), `cores_ang` is r_s of every pair,
-    /// (P,), or empty without a core.
+    /// B and B' of every distance: `basis` and `slope` are (P, K), `cores_ang` are the pairs'
+    /// covalent distances, (P,), or empty without a core.
     pub fn forward<T: Real>(
         &self,
         distances_ang: &[f64],

@@ -15,7 +15,7 @@
 
 use crate::elements::Element;
 
-/// r_s in Å.
+/// The covalent distance of two elements, Å.
 pub fn distance_ang(a: Element, b: Element) -> f64 {
     a.covalent_radius_ang + b.covalent_radius_ang
 }
@@ -31,7 +31,7 @@ pub fn rise(x: f64) -> (f64, f64) {
     )
 }
 
-/// r_s of every two elements of a student.
+/// The covalent distances of every two elements of a student.
 #[derive(Clone, Debug)]
 pub struct Distances {
     /// Å    (E, E)
