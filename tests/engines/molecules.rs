@@ -1,11 +1,13 @@
 //! Random molecules and the host engines they are compared with.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use mdrun::elements::ELEMENTS;
+use mdrun::elements::{ELEMENTS, element_of};
 use mdrun::engine::host::HostEngine;
 use mdrun::engine::potential::ForceField;
 use mdrun::replica::{Parameters, Replica, ReplicaId};
+use mdrun::structure;
 use mdrun::student::random::SplitMix;
 use mdrun::student::real::Real;
 use mdrun::student::{Architecture, Network, Student, Workspace};
@@ -41,6 +43,41 @@ fn cluster(atoms: usize, generator: &mut SplitMix) -> Vec<[f64; 3]> {
         }
     }
     positions_ang
+}
+
+/// Water, aspirin and loratadine, their atoms moved by some 0.05 Å.
+pub fn real_molecules() -> Arc<System> {
+    let mut generator = SplitMix(21);
+    let files = [
+        ("water.xyz", include_str!("../../inputs/mixed/water.xyz")),
+        (
+            "aspirin.xyz",
+            include_str!("../../benches/molecules/aspirin.xyz"),
+        ),
+        (
+            "loratadine.xyz",
+            include_str!("../../benches/molecules/loratadine.xyz"),
+        ),
+    ];
+    let molecules = files.map(|(name, text)| {
+        let structure = structure::parse(Path::new(name), text.as_bytes())
+            .unwrap()
+            .remove(0);
+        let mass = |number: &u8| element_of(*number).unwrap().mass_amu;
+        let moved = |x: &[f64; 3]| x.map(|x| x + 0.05 * generator.gaussian());
+        Molecule {
+            name: name.into(),
+            masses_amu: structure.numbers.iter().map(mass).collect(),
+            starts_ang: vec![structure.positions_ang.iter().map(moved).collect()],
+            numbers: structure.numbers,
+            bonds: vec![],
+        }
+    });
+    Arc::new(System {
+        molecules: molecules.into(),
+        seed: 21,
+        temperature_limit_k: 1e6,
+    })
 }
 
 /// Molecules of these sizes, each of a few of the student's elements.
