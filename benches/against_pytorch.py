@@ -67,20 +67,17 @@ def hardware(device):
 
 
 def jobs(options, names):
-    """Eager ones and those of the first molecule first: what the time does not suffice for is at the end."""
+    """Those of the first molecule first: what the time does not suffice for is at the end."""
     variants = options.variants or (QUICK if options.quick else VARIANTS)
-    variants = [variant.split(":") for variant in variants.split(",")]
-    made = []
-    for name in names:
-        for mode, precision, layout in variants:
-            batches = batches_of(options, name) if mode == "eager" else COMPILED.get(name, COMPILED_LARGE)
-            batches = (2, 1) if options.quick else batches
-            made.append((mode != "eager", Job(mode, precision, layout, name, list(batches), str(options.weights), options.device, options.seconds)))
+    asked = [(name, *variant.split(":")) for name in names for variant in variants.split(",")]
     if options.max_autotune:
-        for precision in ("tf32", "fp16"):
-            batches = [4096, 16384]
-            made.append((True, Job("max-autotune", precision, "all pairs", "benzene", batches, str(options.weights), options.device, options.seconds)))
-    return [job for _, job in sorted(made, key=lambda pair: pair[0])]
+        asked += [("benzene", "max-autotune", precision, "all pairs") for precision in ("tf32", "fp16")]
+    made = []
+    for name, mode, precision, layout in asked:
+        batches = batches_of(options, name) if mode == "eager" else COMPILED.get(name, COMPILED_LARGE)
+        batches = [2, 1] if options.quick else list(batches)
+        made.append(Job(mode, precision, layout, name, batches, str(options.weights), options.device, options.seconds))
+    return made
 
 
 def batches_of(options, name):

@@ -49,7 +49,25 @@ class Variant:
         return Replicas(student, self.numbers, self.start_ang, count, self.job.layout, autocast, self.functions)
 
     def prepare(self):
-        """Compile: once for the first batch, once for any (the second batch stands for them)."""
+        """Compiles; returns a note where the switch of the repulsion had to be left out of what is compiled."""
+        try:
+            return self.warm_up()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if self.job.mode not in MODES:
+                raise
+            # Triton has failed on polynomial cut-offs before ("PassManager::run failed").
+            traceback.print_exc()
+            torch._dynamo.reset()
+            student, _ = student_in(self.job.weights, self.job.device, self.job.precision)
+            student.switch = torch.compiler.disable(student.switch)
+            self.functions = compiled_functions(student, self.job.mode)
+            self.warm_up()
+            return f"{self.job}: compiled without the repulsion's switch, with it: {type(error).__name__}: {str(error)[:200]}"
+
+    def warm_up(self):
+        """Once for the first batch; for the second torch.compile makes a version for any batch."""
         for count in self.job.batches[:2]:
             replicas = self.replicas(count)
             for _ in range(2):
@@ -109,9 +127,11 @@ def main():
     """Job on stdin; prints {"ready": true}; waits for a line; then a line for every row."""
     try:
         variant = Variant(Job(**json.loads(sys.stdin.readline())))
-        variant.prepare()
+        note = variant.prepare()
         print(json.dumps({"ready": True}), flush=True)
         sys.stdin.readline()
+        if note:
+            print(json.dumps({"note": note}), flush=True)
         for row in variant.rows():
             print(json.dumps(row), flush=True)
     except Exception as error:
