@@ -30,6 +30,9 @@ struct Tiles {
 struct ScratchArrays {
     unsigned* own;
     Half *v_before, *dv_before;
+    int* partner;
+    float4* unit;
+    Half *basis, *slope;
     float4* partial;
     int pairs_max;  // of a tile
     Pairs pairs;    // of them, count is not used
@@ -124,7 +127,12 @@ __device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& ar
     tile.scratch.own = arrays.own + block * Own::WORDS * TILE_THREADS;
     tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
-    tile.scratch.partial = arrays.partial + first_pair * (CHANNELS / WARP);
+    size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
+    tile.scratch.partner = arrays.partner + first_slot;
+    tile.scratch.unit = arrays.unit + first_slot;
+    tile.scratch.basis = arrays.basis + first_slot * RADIAL;
+    tile.scratch.slope = arrays.slope + first_slot * RADIAL;
+    tile.scratch.partial = arrays.partial + first_slot * (CHANNELS / 16);
     return tile;
 }
 
@@ -210,6 +218,8 @@ __device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& stu
         radial_of(row, tile.batch, student.cutoff_ang, student.elements, student.core, tile.pairs);
         repulsion_of(row, tile.batch, student.elements, student.repulsion, tile.pairs, tile.energy_of_row_ev);
     }
+    __syncthreads();
+    tile_slots(tile);
     __syncthreads();
     watch.lap(STAGE_PAIRS);
 

@@ -57,7 +57,8 @@ struct TileStudent {
     const float *embedding, *gate0, *gate1, *gate2;         // (E, F), (E, F), (E, F), (E, T)
     TileUpdate update[2];
     TileDense phi_hidden, phi_out;
-    const float *filter, *gate_scalar, *gate_vector;        // (K, 3F), (E, F), (E, F)
+    Packed filter;                                          // (K, 3F)
+    const float *gate_scalar, *gate_vector;                 // (E, F), (E, F)
     TileDense readout;
     const float *readout_weight, *readout_bias;             // (F/2,), (1,)
     const double *repulsion, *core;                         // (E, E, 3), the core is absent or the same
@@ -100,7 +101,11 @@ struct Scratch {
     unsigned* own;      // (Own::WORDS, threads)
     Half* v_before;     // (3, 64, F) vectors before the message
     Half* dv_before;    // (3, 64, F) the gradient by them
-    float4* partial;    // (P, F/32) gradients by pairs of the message, a warp's channels each
+    // Of the message, by slot: up to 64 neighbours of each row, in sixteens.
+    int* partner;       // (64, 64) the neighbour's row
+    float4* unit;       // (64, 64)
+    Half *basis, *slope;  // (64, 64, K)
+    float4* partial;    // (64, 64, F/16) gradients by pairs, sixteen channels each
 };
 
 template <int M>

@@ -111,7 +111,7 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
 // gradients, and the message's parts too.
 template <int M>
 __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, PARTS = CHANNELS / WARP;
+    constexpr int ROWS = 16 * M, PARTS = CHANNELS / 16;
     const Pairs& pairs = tile.pairs;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int width = student.elements * RADIAL, stride = width + 8;
@@ -168,7 +168,7 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
                 }
                 if (k != 0 || slot >= neighbours) continue;
                 for (int part = 0; part < PARTS && first == 0; part++) {
-                    float4 of_message = tile.scratch.partial[pair * PARTS + part];
+                    float4 of_message = tile.scratch.partial[(row * TILE_ROWS_MAX + slot) * PARTS + part];
                     gradient = {gradient.x + of_message.x, gradient.y + of_message.y, gradient.z + of_message.z,
                                 gradient.w + of_message.w};
                 }

@@ -2,13 +2,81 @@
 //
 //     q_i += g ⊙ Σ_j φ_a w_a,   v_i += g' ⊙ Σ_j (φ_b w_b u_ij + φ_c w_c v_j),   w = B(r) W_f
 //
-// A thread is a channel of every fourth row.  Filters are made in f32, as there.
+// Filters are products of sixteen neighbours' radial functions (rows) and eight channels' filters
+// (columns), so that a lane has them for neighbours g and g + 8 and channels 2t and 2t + 1.  A warp
+// has sixteen channels of every other row.
 //
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
-#include "message.cu"
 #include "tile_update.cu"
 
-constexpr int MESSAGE_GROUPS = TILE_THREADS / CHANNELS;
+static_assert(RADIAL == 16, "a filter is one product deep");
+
+// The neighbours of all rows in sixteens: those that are not there have no radial functions and are
+// the row itself.
+template <int M>
+__device__ __noinline__ void tile_slots(const Tile<M>& tile) {
+    const Pairs& pairs = tile.pairs;
+    int lane = threadIdx.x % WARP;
+    for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS) {
+        RowOfPairs of = pairs_of(tile.batch, row);
+        int count = pairs.count[row], first = row * TILE_ROWS_MAX;
+        for (int slot = lane; slot < (count + 15) / 16 * 16; slot += WARP) {
+            int b = slot < count ? pairs.list[of.first_pair + slot] : row - of.first_row;
+            tile.scratch.partner[first + slot] = of.first_row + b;
+            tile.scratch.unit[first + slot] = slot < count ? pairs.unit[of.first_pair + b] : float4{};
+        }
+        __syncwarp();
+        // Words of two radial functions: 8 a neighbour.
+        for (int n = lane; n < (count + 15) / 16 * 16 * RADIAL / 2; n += WARP) {
+            int slot = n / (RADIAL / 2), k = n % (RADIAL / 2) * 2;
+            unsigned basis = 0, slope = 0;
+            if (slot < count) {
+                size_t at = (of.first_pair + (tile.scratch.partner[first + slot] - of.first_row)) * RADIAL + k;
+                basis = two_halves(pairs.basis[at], pairs.basis[at + 1]);
+                slope = two_halves(pairs.slope[at], pairs.slope[at + 1]);
+            }
+            word(tile.scratch.basis, (first + slot) * RADIAL + k) = basis;
+            word(tile.scratch.slope, (first + slot) * RADIAL + k) = slope;
+        }
+    }
+}
+
+// Sixteen neighbours' radial functions as the left factor of a product.
+__device__ inline void load_slots(unsigned (&a)[4], Half* array, int first_slot) {
+    int lane = threadIdx.x % WARP, at = (first_slot + lane / 4) * RADIAL + lane % 4 * 2;
+    a[0] = word(array, at);
+    a[1] = word(array, at + 8 * RADIAL);
+    a[2] = word(array, at + 8);
+    a[3] = word(array, at + 8 * RADIAL + 8);
+}
+
+// Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
+// sums, those with it the second.
+template <int COUNT>
+__device__ inline void halve(float (&x)[COUNT], int count, int bit) {
+    bool second = threadIdx.x & bit;
+#pragma unroll
+    for (int n = 0; n < COUNT / 2; n++) {
+        if (n >= count / 2) break;
+        float kept = second ? x[n + count / 2] : x[n], sent = second ? x[n] : x[n + count / 2];
+        x[n] = kept + __shfl_xor_sync(WHOLE_WARP, sent, bit);
+    }
+}
+
+// The part of the message's work that a warp has.
+struct MessagePart {
+    static constexpr int BLOCKS = CHANNELS / 16, SIDES = TILE_WARPS / BLOCKS;
+    int block = threadIdx.x / WARP % BLOCKS, side = threadIdx.x / WARP / BLOCKS;
+    int lane = threadIdx.x % WARP, channel = 16 * block + lane % 4 * 2;
+    uint2 filter[3][2];
+
+    __device__ explicit MessagePart(const Packed& packed) {
+#pragma unroll
+        for (int part = 0; part < 3; part++)
+#pragma unroll
+            for (int n = 0; n < 2; n++) filter[part][n] = __ldg(packed.group(part * (CHANNELS / 8) + 2 * block + n));
+    }
+};
 
 // φ = silu(q W + w) W' + w', from `x` to `phi`.
 template <int M>
@@ -79,34 +147,59 @@ __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileSt
 template <int M>
 __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    const Pairs& pairs = tile.pairs;
-    int f = threadIdx.x % CHANNELS, group = threadIdx.x / CHANNELS;
+    MessagePart part(student.filter);
     Half* made = tile.h;
-    {
-        Filter columns(student.filter, f);
-        for (int row = group; row < tile.batch.rows; row += MESSAGE_GROUPS) {
-            RowOfPairs of = pairs_of(tile.batch, row);
-            int count = pairs.count[row];
-            float q_sum = 0.0f, v_sum[3] = {0.0f, 0.0f, 0.0f};
-            for (int slot = 0; slot < count; slot++) {
-                int j = pairs.list[of.first_pair + slot], sender = of.first_row + j;
-                float3 w = columns.times(pairs.basis + (of.first_pair + j) * RADIAL);
-                float4 u = pairs.unit[of.first_pair + j];
-                const Half* phi = tile.phi + sender * STRIDE_PHI + f;
-                const Half* v = tile.v + sender * STRIDE_F + f;
-                float b = float_of(phi[CHANNELS]) * w.y, c = float_of(phi[2 * CHANNELS]) * w.z;
-                q_sum = fmaf(float_of(phi[0]), w.x, q_sum);
-                v_sum[0] = fmaf(c, float_of(v[0]), fmaf(b, u.x, v_sum[0]));
-                v_sum[1] = fmaf(c, float_of(v[ROWS * STRIDE_F]), fmaf(b, u.y, v_sum[1]));
-                v_sum[2] = fmaf(c, float_of(v[2 * ROWS * STRIDE_F]), fmaf(b, u.z, v_sum[2]));
+    for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
+        int count = tile.pairs.count[row];
+        float sum[16] = {};  // (eight channels, q and v, two channels)
+        for (int start = 0; start < count; start += 16) {
+            int first_slot = row * TILE_ROWS_MAX + start;
+            unsigned basis[4];
+            load_slots(basis, tile.scratch.basis, first_slot);
+#pragma unroll
+            for (int n = 0; n < 2; n++) {
+                float w[3][4] = {};
+#pragma unroll
+                for (int p = 0; p < 3; p++) multiply_add(w[p], basis, part.filter[p][n]);
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int slot = first_slot + part.lane / 4 + 8 * half;
+                    int sender = tile.scratch.partner[slot];
+                    float4 u = tile.scratch.unit[slot];
+                    int phi = sender * STRIDE_PHI + part.channel + 8 * n, v = sender * STRIDE_F + part.channel + 8 * n;
+                    Pair16 a = two_floats(word(tile.phi, phi)), b = two_floats(word(tile.phi, phi + CHANNELS));
+                    Pair16 c = two_floats(word(tile.phi, phi + 2 * CHANNELS));
+                    Pair16 x = two_floats(word(tile.v, v)), y = two_floats(word(tile.v, v + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v, v + 2 * ROWS * STRIDE_F));
+                    float b0 = b.low * w[1][2 * half], b1 = b.high * w[1][2 * half + 1];
+                    float c0 = c.low * w[2][2 * half], c1 = c.high * w[2][2 * half + 1];
+                    float* to = sum + 8 * n;
+                    to[0] = fmaf(a.low, w[0][2 * half], to[0]);
+                    to[1] = fmaf(a.high, w[0][2 * half + 1], to[1]);
+                    to[2] = fmaf(c0, x.low, fmaf(b0, u.x, to[2]));
+                    to[3] = fmaf(c1, x.high, fmaf(b1, u.x, to[3]));
+                    to[4] = fmaf(c0, y.low, fmaf(b0, u.y, to[4]));
+                    to[5] = fmaf(c1, y.high, fmaf(b1, u.y, to[5]));
+                    to[6] = fmaf(c0, z.low, fmaf(b0, u.z, to[6]));
+                    to[7] = fmaf(c1, z.high, fmaf(b1, u.z, to[7]));
+                }
             }
-            int by_element = tile.batch.element[row] * CHANNELS + f;
-            float& q = tile.q[row * STRIDE_Q + f];
-            q = fmaf(student.gate_scalar[by_element], q_sum, q);
-            for (int axis = 0; axis < 3; axis++) {
-                int at = (axis * ROWS + row) * STRIDE_F + f;
-                made[at] = half_of(fmaf(student.gate_vector[by_element], v_sum[axis], float_of(tile.v[at])));
-            }
+        }
+        // Over the neighbours g: lanes 16 … 31 keep the second eight channels, and so on.
+        halve(sum, 16, 16);
+        halve(sum, 8, 8);
+        halve(sum, 4, 4);
+        int component = part.lane / 4 % 4, channel = part.channel + part.lane / 16 * 8;
+        int by_element = tile.batch.element[row] * CHANNELS + channel;
+        if (component == 0) {
+            float2 gate = two(student.gate_scalar, by_element);
+            float2& q = two(tile.q, row * STRIDE_Q + channel);
+            q = {fmaf(gate.x, sum[0], q.x), fmaf(gate.y, sum[1], q.y)};
+        } else {
+            float2 gate = two(student.gate_vector, by_element);
+            int at = ((component - 1) * ROWS + row) * STRIDE_F + channel;
+            Pair16 v = two_floats(word(tile.v, at));
+            word(made, at) = two_halves(fmaf(gate.x, sum[0], v.low), fmaf(gate.y, sum[1], v.high));
         }
     }
     __syncthreads();
@@ -119,65 +212,95 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
     __syncthreads();
 }
 
-// The sums over a warp of four numbers at once: lanes 0, 8, 16 and 24 get one each.
-__device__ inline float four_sums_over_warp(float x, float y, float z, float w) {
-    bool high = threadIdx.x & 16, odd = threadIdx.x & 8;
-    float keep0 = high ? z : x, keep1 = high ? w : y;
-    keep0 += __shfl_xor_sync(WHOLE_WARP, high ? x : z, 16);
-    keep1 += __shfl_xor_sync(WHOLE_WARP, high ? y : w, 16);
-    float keep = odd ? keep1 : keep0;
-    keep += __shfl_xor_sync(WHOLE_WARP, odd ? keep0 : keep1, 8);
-    keep += __shfl_xor_sync(WHOLE_WARP, keep, 4);
-    keep += __shfl_xor_sync(WHOLE_WARP, keep, 2);
-    return keep + __shfl_xor_sync(WHOLE_WARP, keep, 1);
-}
-
 // g ⊙ dq is in `x`, g' ⊙ dv in `v`, dv in `dv_before`; `phi` becomes its gradient, `dv_before` that by the
 // vectors before the message.  A row is a sender here: its neighbours are the same, and u_ij = −u_ji.
 template <int M>
 __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, PARTS = CHANNELS / WARP;
-    const Pairs& pairs = tile.pairs;
-    int f = threadIdx.x % CHANNELS, group = threadIdx.x / CHANNELS;
-    int lane = threadIdx.x % WARP, part = f / WARP;
-    Filter columns(student.filter, f);
-    for (int row = group; row < tile.batch.rows; row += MESSAGE_GROUPS) {
-        RowOfPairs of = pairs_of(tile.batch, row);
-        int count = pairs.count[row];
-        Half* phi = tile.phi + row * STRIDE_PHI + f;
-        float phi_a = float_of(phi[0]), phi_b = float_of(phi[CHANNELS]), phi_c = float_of(phi[2 * CHANNELS]);
-        const Half* before = tile.scratch.v_before + row * CHANNELS + f;
-        float v_j[3] = {float_of(before[0]), float_of(before[TILE_ROWS_MAX * CHANNELS]), float_of(before[2 * TILE_ROWS_MAX * CHANNELS])};
-        float of_a = 0.0f, of_b = 0.0f, of_c[3] = {0.0f, 0.0f, 0.0f};
-        for (int slot = 0; slot < count; slot++) {
-            int i = pairs.list[of.first_pair + slot], receiver = of.first_row + i;
-            size_t pair = of.first_pair + i;
-            float4 u = pairs.unit[pair];  // from the sender to the receiver: −u_ij
-            float3 w = columns.times(pairs.basis + pair * RADIAL);
-            float3 w_slope = columns.times(pairs.slope + pair * RADIAL);
-
-            // Forward: q_i += g ⊙ Σ_j φ_a w_a, v_i += g' ⊙ Σ_j (φ_b w_b u_ij + φ_c w_c v_j)
-            float da = float_of(tile.x[receiver * STRIDE_X + f]);
-            const Half* dv = tile.v + receiver * STRIDE_F + f;
-            float d[3] = {float_of(dv[0]), float_of(dv[ROWS * STRIDE_F]), float_of(dv[2 * ROWS * STRIDE_F])};
-            float db = -fmaf(d[2], u.z, fmaf(d[1], u.y, d[0] * u.x));
-            float dc = fmaf(d[2], v_j[2], fmaf(d[1], v_j[1], d[0] * v_j[0]));
-            of_a = fmaf(da, w.x, of_a);
-            of_b = fmaf(db, w.y, of_b);
-            for (int axis = 0; axis < 3; axis++) of_c[axis] = fmaf(d[axis], w.z, of_c[axis]);
-
-            // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f; by −u_ij, which is this pair's own direction.
-            float b = -phi_b * w.y;
-            float dr = fmaf(dc * phi_c, w_slope.z, fmaf(db * phi_b, w_slope.y, da * phi_a * w_slope.x));
-            float sum = four_sums_over_warp(b * d[0], b * d[1], b * d[2], dr);
-            if (lane % 8 == 0) reinterpret_cast<float*>(tile.scratch.partial + pair * PARTS + part)[lane / 8 % 2 + lane / 16 * 2] = sum;
+    constexpr int ROWS = 16 * M, AXIS = TILE_ROWS_MAX * CHANNELS;
+    MessagePart part(student.filter);
+    for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
+        int count = tile.pairs.count[row];
+        unsigned phi[2][3], before[2][3];
+#pragma unroll
+        for (int n = 0; n < 2; n++)
+#pragma unroll
+            for (int p = 0; p < 3; p++) {
+                phi[n][p] = word(tile.phi, row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
+                before[n][p] = word(tile.scratch.v_before, p * AXIS + row * CHANNELS + part.channel + 8 * n);
+            }
+        float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
+        for (int start = 0; start < count; start += 16) {
+            int first_slot = row * TILE_ROWS_MAX + start;
+            unsigned basis[4], slope[4];
+            load_slots(basis, tile.scratch.basis, first_slot);
+            load_slots(slope, tile.scratch.slope, first_slot);
+            float gradient[8] = {};  // (two neighbours, by u and r)
+#pragma unroll
+            for (int n = 0; n < 2; n++) {
+                float w[3][4] = {}, w_slope[3][4] = {};
+#pragma unroll
+                for (int p = 0; p < 3; p++) {
+                    multiply_add(w[p], basis, part.filter[p][n]);
+                    multiply_add(w_slope[p], slope, part.filter[p][n]);
+                }
+                Pair16 of_a = two_floats(phi[n][0]), of_b = two_floats(phi[n][1]), of_c = two_floats(phi[n][2]);
+                Pair16 of_x = two_floats(before[n][0]), of_y = two_floats(before[n][1]), of_z = two_floats(before[n][2]);
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int slot = first_slot + part.lane / 4 + 8 * half;
+                    int receiver = tile.scratch.partner[slot];
+                    float4 u = tile.scratch.unit[slot];  // from the sender to the receiver: −u_ij
+                    int at = receiver * STRIDE_F + part.channel + 8 * n;
+                    Pair16 q = two_floats(word(tile.x, receiver * STRIDE_X + part.channel + 8 * n));
+                    Pair16 x = two_floats(word(tile.v, at)), y = two_floats(word(tile.v, at + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v, at + 2 * ROWS * STRIDE_F));
+#pragma unroll
+                    for (int i = 0; i < 2; i++) {
+                        auto of = [&](Pair16 pair) { return i == 0 ? pair.low : pair.high; };
+                        float wa = w[0][2 * half + i], wb = w[1][2 * half + i], wc = w[2][2 * half + i];
+                        float da = of(q), d[3] = {of(x), of(y), of(z)};
+                        // Forward: φ_b w_b u_ij + φ_c w_c v_j
+                        float db = -fmaf(d[2], u.z, fmaf(d[1], u.y, d[0] * u.x));
+                        float dc = fmaf(d[2], of(of_z), fmaf(d[1], of(of_y), d[0] * of(of_x)));
+                        float* to = sum + 10 * n + 5 * i;
+                        to[0] = fmaf(da, wa, to[0]);
+                        to[1] = fmaf(db, wb, to[1]);
+                        for (int axis = 0; axis < 3; axis++) to[2 + axis] = fmaf(d[axis], wc, to[2 + axis]);
+                        // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f; by −u_ij, which is this pair's own direction.
+                        float b = -of(of_b) * wb;
+                        float* by = gradient + 4 * half;
+                        for (int axis = 0; axis < 3; axis++) by[axis] = fmaf(b, d[axis], by[axis]);
+                        by[3] = fmaf(dc * of(of_c), w_slope[2][2 * half + i], by[3]);
+                        by[3] = fmaf(db * of(of_b), w_slope[1][2 * half + i], by[3]);
+                        by[3] = fmaf(da * of(of_a), w_slope[0][2 * half + i], by[3]);
+                    }
+                }
+            }
+            // Over the channels t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
+            halve(gradient, 8, 2);
+            halve(gradient, 4, 1);
+            int slot = first_slot + part.lane / 4 + part.lane / 2 % 2 * 8;
+            float* partial = reinterpret_cast<float*>(tile.scratch.partial + slot * MessagePart::BLOCKS + part.block);
+            two(partial, part.lane % 2 * 2) = {gradient[0], gradient[1]};
         }
-        phi[0] = half_of(of_a);
-        phi[CHANNELS] = half_of(of_b);
-        phi[2 * CHANNELS] = half_of(fmaf(of_c[2], v_j[2], fmaf(of_c[1], v_j[1], of_c[0] * v_j[0])));
-        for (int axis = 0; axis < 3; axis++) {
-            Half& dv = tile.scratch.dv_before[(axis * TILE_ROWS_MAX + row) * CHANNELS + f];
-            dv = half_of(fmaf(phi_c, of_c[axis], float_of(dv)));
+        // Over the neighbours g: by eight channels, then by channel; both of two lanes have the rest.
+        halve(sum, 20, 16);
+        halve(sum, 10, 8);
+#pragma unroll
+        for (int n = 0; n < 5; n++) sum[n] += __shfl_xor_sync(WHOLE_WARP, sum[n], 4);
+        if ((part.lane & 4) == 0) {
+            int channel = part.channel + part.lane / 16 * 8 + part.lane / 8 % 2;
+            Half* own_phi = tile.phi + row * STRIDE_PHI + channel;
+            const Half* own_v = tile.scratch.v_before + row * CHANNELS + channel;
+            float phi_c = float_of(own_phi[2 * CHANNELS]);
+            float of_c = fmaf(sum[4], float_of(own_v[2 * AXIS]), fmaf(sum[3], float_of(own_v[AXIS]), sum[2] * float_of(own_v[0])));
+            own_phi[0] = half_of(sum[0]);
+            own_phi[CHANNELS] = half_of(sum[1]);
+            own_phi[2 * CHANNELS] = half_of(of_c);
+            for (int axis = 0; axis < 3; axis++) {
+                Half& dv = tile.scratch.dv_before[axis * AXIS + row * CHANNELS + channel];
+                dv = half_of(fmaf(phi_c, sum[2 + axis], float_of(dv)));
+            }
         }
     }
     __syncthreads();

@@ -2,7 +2,7 @@
 
 use cudarc::driver::CudaSlice;
 
-use super::abi::{self, Pointer, TILE_ROWS, WARP};
+use super::abi::{self, Pointer, TILE_ROWS};
 use super::batch::Batch;
 use super::gpu::{Gpu, StageTime};
 use super::steps;
@@ -36,6 +36,10 @@ pub struct TileArrays {
     own: CudaSlice<u32>,
     v_before: CudaSlice<u16>,
     dv_before: CudaSlice<u16>,
+    partner: CudaSlice<i32>,
+    slot_unit: CudaSlice<f32>,
+    slot_basis: CudaSlice<u16>,
+    slot_slope: CudaSlice<u16>,
     partial: CudaSlice<f32>,
     list: CudaSlice<i32>,
     distance_ang: CudaSlice<f64>,
@@ -55,10 +59,9 @@ impl TileArrays {
         let pairs_max = tiling.pairs_max(atoms);
         let channels = gpu.sizes.channels;
         let threads = gpu.sizes.tile_threads() as usize;
-        let (pairs, vectors) = (
-            blocks * pairs_max,
-            blocks * 3 * TILE_ROWS[TILE_ROWS.len() - 1] * channels,
-        );
+        let rows_max = TILE_ROWS[TILE_ROWS.len() - 1];
+        let (pairs, vectors) = (blocks * pairs_max, blocks * 3 * rows_max * channels);
+        let slots = blocks * rows_max * rows_max;
         let mut first = vec![0];
         for members in &tiling.members {
             first.push(first[first.len() - 1] + members.len() as i32);
@@ -73,7 +76,11 @@ impl TileArrays {
             own: gpu.array(blocks * abi::OWN_WORDS * threads)?,
             v_before: gpu.array(vectors)?,
             dv_before: gpu.array(vectors)?,
-            partial: gpu.array(pairs * 4 * channels / WARP)?,
+            partner: gpu.array(slots)?,
+            slot_unit: gpu.array(4 * slots)?,
+            slot_basis: gpu.array(slots * gpu.sizes.radial)?,
+            slot_slope: gpu.array(slots * gpu.sizes.radial)?,
+            partial: gpu.array(slots * 4 * channels / 16)?,
             list: gpu.array(pairs)?,
             distance_ang: gpu.array(pairs)?,
             unit: gpu.array(4 * pairs)?,
@@ -98,6 +105,10 @@ impl TileArrays {
             own: Pointer::to(&self.own),
             v_before: Pointer::to(&self.v_before),
             dv_before: Pointer::to(&self.dv_before),
+            partner: Pointer::to(&self.partner),
+            unit: Pointer::to(&self.slot_unit),
+            basis: Pointer::to(&self.slot_basis),
+            slope: Pointer::to(&self.slot_slope),
             partial: Pointer::to(&self.partial),
             pairs_max: self.pairs_max as i32,
             unused: 0,

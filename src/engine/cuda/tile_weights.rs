@@ -25,6 +25,7 @@ pub struct TileWeights {
     density: [Both; 3],
     updates: [[Both; 3]; 2],
     phi: [Both; 2],
+    filter: CudaSlice<u32>,
     readout: Both,
 }
 
@@ -55,6 +56,10 @@ impl TileWeights {
             ],
             updates: [update(first)?, update(last)?],
             phi: [both(&message.hidden.matrix)?, both(&message.out.matrix)?],
+            filter: {
+                let filter = gpu.download(&message.filter)?;
+                gpu.upload(&packed(&filter, message.out.matrix.outputs))?
+            },
             readout: both(&weights.readout_hidden.matrix)?,
         }))
     }
@@ -92,7 +97,11 @@ impl TileWeights {
             update: [update(0), update(1)],
             phi_hidden: dense(&self.phi[0], &message.hidden),
             phi_out: dense(&self.phi[1], &message.out),
-            filter: Pointer::to(&message.filter),
+            filter: abi::Packed {
+                columns: Pointer::to(&self.filter),
+                depth: 1,
+                unused: 0,
+            },
             gate_scalar: Pointer::to(&message.gate_scalar),
             gate_vector: Pointer::to(&message.gate_vector),
             readout: dense(&self.readout, &weights.readout_hidden),
