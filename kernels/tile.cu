@@ -6,7 +6,6 @@
 #include "domain.cu"
 #include "forces.cu"
 #include "geometry.cu"
-#include "radial.cu"
 #include "repulsion.cu"
 #include "tile_readout.cu"
 
@@ -35,7 +34,7 @@ struct ScratchArrays {
     Half *basis, *slope;
     float4* partial;
     int pairs_max;  // of a tile
-    Pairs pairs;    // of them, count is not used
+    Pairs pairs;    // of them; count, basis and slope are not used
 };
 
 struct Analytic {
@@ -121,8 +120,6 @@ __device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& ar
     tile.pairs.list += first_pair;
     tile.pairs.distance_ang += first_pair;
     tile.pairs.unit += first_pair;
-    tile.pairs.basis += first_pair * RADIAL;
-    tile.pairs.slope += first_pair * RADIAL;
     tile.pairs.gradient += first_pair;
     tile.scratch.own = arrays.own + block * Own::WORDS * TILE_THREADS;
     tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
@@ -214,12 +211,9 @@ __device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& stu
     __syncthreads();
     for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
         inspect_replica(replica, tile.batch, tile.state, tile.pairs, tile.reached, tile.progress);
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-        radial_of(row, tile.batch, student.cutoff_ang, student.elements, student.core, tile.pairs);
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS)
         repulsion_of(row, tile.batch, student.elements, student.repulsion, tile.pairs, tile.energy_of_row_ev);
-    }
-    __syncthreads();
-    tile_slots(tile);
+    tile_slots(tile, student);
     __syncthreads();
     watch.lap(STAGE_PAIRS);
 

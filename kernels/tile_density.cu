@@ -6,9 +6,9 @@
 // elements that they do not fit, they come in several portions.
 //
 // Shapes: B (P, K), u (P, 3) → q (M, F), v (M, 3, F), |t| (M, T)
-#include "harmonics.cuh"
 #pragma once
-#include "tile.cuh"
+#include "harmonics.cuh"
+#include "tile_slots.cu"
 
 // How many components of densities fit into so many halves.
 __device__ inline int components_at_once(int halves, int rows, int stride) { return min(COMPONENTS, halves / (rows * stride)); }
@@ -27,7 +27,6 @@ struct ByHalves {
 template <int M>
 __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    const Pairs& pairs = tile.pairs;
     Place place;
     ByHalves<M> by_halves;
     int width = student.elements * RADIAL, stride = width + 8;
@@ -39,15 +38,15 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
         // A[e,k] = Σ_b B_k (1, u, Y), a thread a row and a radial function
         for (int task = threadIdx.x; task < tile.batch.rows * RADIAL; task += TILE_THREADS) {
             int row = task / RADIAL, k = task % RADIAL;
-            RowOfPairs of = pairs_of(tile.batch, row);
-            int count = pairs.count[row];
+            int count = tile.pairs.count[row], slot = row * TILE_ROWS_MAX;
             for (int e = 0; e < student.elements; e++) {
                 float sum[COMPONENTS] = {};
-                for (int slot = 0; slot < count; slot++) {
-                    int b = pairs.list[of.first_pair + slot];
-                    if (tile.batch.element[of.first_row + b] != e) continue;
-                    float4 u = pairs.unit[of.first_pair + b];
-                    float basis = pairs.basis[(of.first_pair + b) * RADIAL + k];
+#pragma unroll 4
+                for (int n = 0; n < count; n++) {
+                    // One that is of another element adds nothing.
+                    float mine = element_of(tile.scratch.partner[slot + n]) == e ? 1.0f : 0.0f;
+                    float4 u = tile.scratch.unit[slot + n];
+                    float basis = mine * float_of(tile.scratch.basis[(slot + n) * RADIAL + k]);
 #pragma unroll
                     for (int c = 0; c < COMPONENTS; c++) sum[c] = fmaf(harmonic(c, u), basis, sum[c]);
                 }
@@ -136,39 +135,35 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
         }
         __syncthreads();
 
-        // K lanes share a neighbour; lanes without one of their own repeat the last one's work.
-        constexpr int AT_ONCE = WARP / RADIAL;
+        // A warp a row, a lane a neighbour.
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
             RowOfPairs of = pairs_of(tile.batch, row);
-            int neighbours = pairs.count[row], k = lane % RADIAL;
-            for (int start = 0; start < neighbours; start += AT_ONCE) {
-                int slot = start + lane / RADIAL;
-                int b = pairs.list[of.first_pair + (slot < neighbours ? slot : neighbours - 1)];
-                size_t pair = of.first_pair + b;
-                float4 u = pairs.unit[pair];
-                float basis = pairs.basis[pair * RADIAL + k];
-                const Half* da = tile.x + row * stride + tile.batch.element[of.first_row + b] * RADIAL + k;
+            for (int n = lane; n < pairs.count[row]; n += WARP) {
+                int slot = row * TILE_ROWS_MAX + n, partner = tile.scratch.partner[slot];
+                size_t pair = of.first_pair + (partner_of(partner) - of.first_row);
+                float4 u = tile.scratch.unit[slot];
+                const Half* da = tile.x + row * stride + element_of(partner) * RADIAL;
 
                 // Forward: A_c[z_b, k] += Y_c(u) B_k(r)
-                float dy[COMPONENTS], db = 0.0f;
+                float dy[COMPONENTS] = {}, dr = 0.0f;
+                for (int k = 0; k < RADIAL; k += 2) {
+                    Pair16 basis = two_floats(word(tile.scratch.basis, slot * RADIAL + k));
+                    Pair16 slope = two_floats(word(tile.scratch.slope, slot * RADIAL + k));
+                    float db[2] = {0.0f, 0.0f};
 #pragma unroll
-                for (int c = 0; c < COMPONENTS; c++) {
-                    bool here = c >= first && c < first + count;
-                    float d = here ? float_of(da[(c - first) * ROWS * stride]) : 0.0f;
-                    db = fmaf(d, harmonic(c, u), db);
-                    dy[c] = d * basis;
+                    for (int c = 0; c < COMPONENTS; c++) {
+                        if (c < first || c >= first + count) continue;
+                        Pair16 d = two_floats(*reinterpret_cast<const unsigned*>(da + (c - first) * ROWS * stride + k));
+                        db[0] = fmaf(d.low, harmonic(c, u), db[0]);
+                        db[1] = fmaf(d.high, harmonic(c, u), db[1]);
+                        dy[c] = fmaf(d.low, basis.low, fmaf(d.high, basis.high, dy[c]));
+                    }
+                    dr = fmaf(db[0], slope.low, fmaf(db[1], slope.high, dr));
                 }
                 float4 gradient = harmonics_backward(dy, u);
-                gradient.w = db * pairs.slope[pair * RADIAL + k];
-                for (int distance = RADIAL / 2; distance > 0; distance /= 2) {
-                    gradient.x += __shfl_xor_sync(WHOLE_WARP, gradient.x, distance);
-                    gradient.y += __shfl_xor_sync(WHOLE_WARP, gradient.y, distance);
-                    gradient.z += __shfl_xor_sync(WHOLE_WARP, gradient.z, distance);
-                    gradient.w += __shfl_xor_sync(WHOLE_WARP, gradient.w, distance);
-                }
-                if (k != 0 || slot >= neighbours) continue;
+                gradient.w = dr;
                 for (int part = 0; part < PARTS && first == 0; part++) {
-                    float4 of_message = tile.scratch.partial[(row * TILE_ROWS_MAX + slot) * PARTS + part];
+                    float4 of_message = tile.scratch.partial[slot * PARTS + part];
                     gradient = {gradient.x + of_message.x, gradient.y + of_message.y, gradient.z + of_message.z,
                                 gradient.w + of_message.w};
                 }

@@ -9,38 +9,6 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_update.cu"
 
-static_assert(RADIAL == 16, "a filter is one product deep");
-
-// The neighbours of all rows in sixteens: those that are not there have no radial functions and are
-// the row itself.
-template <int M>
-__device__ __noinline__ void tile_slots(const Tile<M>& tile) {
-    const Pairs& pairs = tile.pairs;
-    int lane = threadIdx.x % WARP;
-    for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS) {
-        RowOfPairs of = pairs_of(tile.batch, row);
-        int count = pairs.count[row], first = row * TILE_ROWS_MAX;
-        for (int slot = lane; slot < (count + 15) / 16 * 16; slot += WARP) {
-            int b = slot < count ? pairs.list[of.first_pair + slot] : row - of.first_row;
-            tile.scratch.partner[first + slot] = of.first_row + b;
-            tile.scratch.unit[first + slot] = slot < count ? pairs.unit[of.first_pair + b] : float4{};
-        }
-        __syncwarp();
-        // Words of two radial functions: 8 a neighbour.
-        for (int n = lane; n < (count + 15) / 16 * 16 * RADIAL / 2; n += WARP) {
-            int slot = n / (RADIAL / 2), k = n % (RADIAL / 2) * 2;
-            unsigned basis = 0, slope = 0;
-            if (slot < count) {
-                size_t at = (of.first_pair + (tile.scratch.partner[first + slot] - of.first_row)) * RADIAL + k;
-                basis = two_halves(pairs.basis[at], pairs.basis[at + 1]);
-                slope = two_halves(pairs.slope[at], pairs.slope[at + 1]);
-            }
-            word(tile.scratch.basis, (first + slot) * RADIAL + k) = basis;
-            word(tile.scratch.slope, (first + slot) * RADIAL + k) = slope;
-        }
-    }
-}
-
 // Sixteen neighbours' radial functions as the left factor of a product.
 __device__ inline void load_slots(unsigned (&a)[4], Half* array, int first_slot) {
     int lane = threadIdx.x % WARP, at = (first_slot + lane / 4) * RADIAL + lane % 4 * 2;
@@ -164,7 +132,7 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     int slot = first_slot + part.lane / 4 + 8 * half;
-                    int sender = tile.scratch.partner[slot];
+                    int sender = partner_of(tile.scratch.partner[slot]);
                     float4 u = tile.scratch.unit[slot];
                     int phi = sender * STRIDE_PHI + part.channel + 8 * n, v = sender * STRIDE_F + part.channel + 8 * n;
                     Pair16 a = two_floats(word(tile.phi, phi)), b = two_floats(word(tile.phi, phi + CHANNELS));
@@ -248,7 +216,7 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     int slot = first_slot + part.lane / 4 + 8 * half;
-                    int receiver = tile.scratch.partner[slot];
+                    int receiver = partner_of(tile.scratch.partner[slot]);
                     float4 u = tile.scratch.unit[slot];  // from the sender to the receiver: −u_ij
                     int at = receiver * STRIDE_F + part.channel + 8 * n;
                     Pair16 q = two_floats(word(tile.x, receiver * STRIDE_X + part.channel + 8 * n));

@@ -44,8 +44,6 @@ pub struct TileArrays {
     list: CudaSlice<i32>,
     distance_ang: CudaSlice<f64>,
     unit: CudaSlice<f32>,
-    basis: CudaSlice<f32>,
-    slope: CudaSlice<f32>,
     gradient: CudaSlice<f32>,
 }
 
@@ -84,8 +82,6 @@ impl TileArrays {
             list: gpu.array(pairs)?,
             distance_ang: gpu.array(pairs)?,
             unit: gpu.array(4 * pairs)?,
-            basis: gpu.array(pairs * gpu.sizes.radial)?,
-            slope: gpu.array(pairs * gpu.sizes.radial)?,
             gradient: gpu.array(4 * pairs)?,
             tiling,
         }))
@@ -117,8 +113,8 @@ impl TileArrays {
                 list: Pointer::to(&self.list),
                 distance_ang: Pointer::to(&self.distance_ang),
                 unit: Pointer::to(&self.unit),
-                basis: Pointer::to(&self.basis),
-                slope: Pointer::to(&self.slope),
+                basis: Pointer::NONE,
+                slope: Pointer::NONE,
                 gradient: Pointer::to(&self.gradient),
             },
         }
