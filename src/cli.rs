@@ -87,6 +87,9 @@ pub struct Field {
     /// Where forces are computed: auto, cpu, cuda, cuda:K or reference
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
+    /// On a GPU: mixed (16-bit products) or single (32 bits)
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<String>,
 }
 
 /// Single points.

@@ -9,7 +9,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use mdrun::engine::{self, Device};
+//! use mdrun::engine::{self, Device, Precision};
 //! use mdrun::integrate::{Scheme, start};
 //! use mdrun::replica::{Parameters, Replica, ReplicaId};
 //! use mdrun::student::Student;
@@ -38,7 +38,7 @@
 //! }
 //!
 //! let student = Student::embedded("default")?;
-//! let mut engine = engine::open(Device::Cpu, &student, &system, &replicas)?.engine;
+//! let mut engine = engine::open(Device::Cpu, Precision::Single, &student, &system, &replicas)?.engine;
 //! engine.evaluate()?;
 //! engine.advance(Scheme::Langevin.program(), 100)?;
 //! engine.snapshot(&mut replicas)?;

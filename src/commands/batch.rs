@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::elements;
-use crate::engine::Device;
+use crate::engine::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::replica::{Parameters, Replica, ReplicaId};
 use crate::structure::Structure;
@@ -27,6 +27,15 @@ pub fn student(model: &str) -> Result<Arc<Student>> {
 pub fn device(text: &str) -> Result<Device> {
     text.parse()
         .map_err(|what: String| Error::input(format!("--device: {what}")))
+}
+
+/// The precision that a command line names, or the command's own.
+pub fn precision(text: Option<&str>, usual: Precision) -> Result<Precision> {
+    let parse = |text: &str| {
+        text.parse()
+            .map_err(|what: String| Error::input(format!("--precision: {what}")))
+    };
+    text.map_or(Ok(usual), parse)
 }
 
 /// Conditions that no single point depends on.

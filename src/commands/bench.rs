@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::batch;
 use crate::cli;
-use crate::engine;
+use crate::engine::{self, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::{Scheme, start};
 use crate::replica::Parameters;
@@ -25,6 +25,7 @@ const PARAMETERS: Parameters = Parameters {
 pub fn run(arguments: &cli::Bench) -> Result<()> {
     let student = batch::student(&arguments.field.model)?;
     let device = batch::device(&arguments.field.device)?;
+    let precision = batch::precision(arguments.field.precision.as_deref(), Precision::Mixed)?;
     let structure = match &arguments.structure {
         Some(path) => super::first_structure(path, &student)?,
         None => structure::parse_xyz(Path::new("benzene.xyz"), BENZENE.as_bytes())?.remove(0),
@@ -42,7 +43,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
         for replica in &mut replicas {
             start::thermalise(&system, replica, false);
         }
-        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+        let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
         engine.evaluate()?;
         let program = Scheme::Langevin.program();
         engine.advance(program, 10)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch;
 use crate::cli;
-use crate::engine;
+use crate::engine::{self, Precision};
 use crate::error::{Error, Result};
 use crate::replica::{Fault, Replica, Status};
 use crate::structure::Structure;
@@ -19,6 +19,7 @@ const FRAMES_AT_ONCE: usize = 4096;
 pub fn run(arguments: &cli::Eval) -> Result<()> {
     let student = batch::student(&arguments.field.model)?;
     let device = batch::device(&arguments.field.device)?;
+    let precision = batch::precision(arguments.field.precision.as_deref(), Precision::Single)?;
     let mut frames = Vec::new();
     for path in &arguments.structures {
         frames.extend(super::structures(path, &student)?);
@@ -27,7 +28,7 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     let mut out = Sink::create(&arguments.out)?;
     for chunk in frames.chunks(FRAMES_AT_ONCE) {
         let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
-        let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+        let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.snapshot(&mut replicas)?;
         for (structure, replica) in chunk.iter().zip(&replicas) {

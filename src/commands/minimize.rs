@@ -2,7 +2,7 @@
 
 use super::{batch, eval};
 use crate::cli;
-use crate::engine;
+use crate::engine::{self, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::fire;
 
@@ -15,6 +15,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
     }
     let student = batch::student(&arguments.field.model)?;
     let device = batch::device(&arguments.field.device)?;
+    let precision = batch::precision(arguments.field.precision.as_deref(), Precision::Single)?;
     let mut frames = Vec::new();
     for path in &arguments.structures {
         frames.extend(super::structures(path, &student)?);
@@ -22,7 +23,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
     engine::check(device, &student)?;
     let mut out = eval::Sink::create(&arguments.out)?;
     let (system, mut replicas) = batch::batch(&frames, batch::AT_REST)?;
-    let mut engine = engine::open(device, &student, &system, &replicas)?.engine;
+    let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
     let tolerance = fire::Tolerance {
         force_ev_per_ang: arguments.force_tolerance,
         steps_max: arguments.steps_max,

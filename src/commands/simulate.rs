@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli;
 use crate::config::{Config, Walltime};
-use crate::engine::{self, Opened};
+use crate::engine::{self, Opened, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::{fire, start};
 use crate::plan::{self, Overrides, Plan};
@@ -73,7 +73,13 @@ pub fn check(arguments: &cli::Run) -> Result<()> {
     let student = super::student_of(&config)?;
     let plan = Plan::resolve(&config, &overrides(arguments)?, &student.domain())?;
     let system = Arc::new(plan.system.clone());
-    let mut opened = engine::open(plan.device, &student, &system, &plan.replicas)?;
+    let mut opened = engine::open(
+        plan.device,
+        plan.precision,
+        &student,
+        &system,
+        &plan.replicas,
+    )?;
     opened.engine.evaluate()?;
     let (mut steps, started) = (0, Instant::now());
     while started.elapsed() < Duration::from_secs(2) && steps < plan.steps {
@@ -228,7 +234,13 @@ impl Job {
         if let Some(saved) = saved {
             saved.agree(&plan.settings, &student.sha256)?;
             saved.fits(&plan.replicas)?;
-            let opened = engine::open(plan.device, student, &system, &saved.replicas)?;
+            let opened = engine::open(
+                plan.device,
+                plan.precision,
+                student,
+                &system,
+                &saved.replicas,
+            )?;
             let mut breaks = saved.breaks.clone();
             if let Some(difference) = saved.broken_by(&opened.device) {
                 crate::say!(
@@ -259,7 +271,12 @@ impl Job {
             });
         }
         let mut replicas = plan.replicas.clone();
-        let opened = engine::open(plan.device, student, &system, &replicas)?;
+        // Minima are looked for in 32 bits: the last of the forces there are small differences.
+        let precision = match plan.minimize {
+            Some(_) => Precision::Single,
+            None => plan.precision,
+        };
+        let opened = engine::open(plan.device, precision, student, &system, &replicas)?;
         let outputs = Outputs::create(folder, settings, &system, &replicas)?;
         let mut job = Self {
             student_hash: student.sha256.clone(),
@@ -273,16 +290,21 @@ impl Job {
             process,
             replicas: Vec::new(),
         };
-        job.prepare(&mut replicas, interrupt)?;
+        job.prepare(student, &mut replicas, interrupt)?;
         job.replicas = replicas;
         Ok(job)
     }
 
     /// Relaxes the structures if the plan says so, and gives them velocities; stops short when
     /// interrupted.
-    fn prepare(&mut self, replicas: &mut [Replica], interrupt: &Interrupt) -> Result<()> {
-        let engine = self.opened.engine.as_mut();
+    fn prepare(
+        &mut self,
+        student: &Student,
+        replicas: &mut [Replica],
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         if let Some(minimize) = &self.plan.minimize {
+            let engine = self.opened.engine.as_mut();
             let tolerance = fire::Tolerance {
                 force_ev_per_ang: minimize.force_tolerance_ev_per_ang,
                 steps_max: minimize.steps_max,
@@ -303,7 +325,10 @@ impl Job {
                 replicas.len(),
                 count(steps, "step")
             );
+            let (device, precision) = (self.plan.device, self.plan.precision);
+            self.opened = engine::open(device, precision, student, &self.system, replicas)?;
         }
+        let engine = self.opened.engine.as_mut();
         for (slot, replica) in replicas.iter_mut().enumerate() {
             start::thermalise(&self.system, replica, self.plan.remove_rotation);
             engine.put(slot, replica)?;

@@ -10,7 +10,7 @@ use nalgebra::{Rotation3, Vector3};
 
 use super::batch;
 use crate::cli;
-use crate::engine::{self, Device, Opened};
+use crate::engine::{self, Device, Opened, Precision};
 use crate::error::Result;
 use crate::integrate::{Scheme, fire, start};
 use crate::random::{self, Stream};
@@ -24,10 +24,12 @@ use crate::units::BOLTZMANN_EV_PER_K;
 pub fn run(arguments: &cli::Validate) -> Result<u8> {
     let student = batch::student(&arguments.field.model)?;
     let device = batch::device(&arguments.field.device)?;
+    let precision = batch::precision(arguments.field.precision.as_deref(), Precision::Single)?;
     let structure = super::first_structure(&arguments.structure, &student)?;
     let bench = Bench {
         student,
         device,
+        precision,
         structure,
     };
     crate::tell!("{} atoms on {device}", bench.structure.numbers.len());
@@ -68,6 +70,7 @@ impl Report {
 struct Bench {
     student: Arc<Student>,
     device: Device,
+    precision: Precision,
     structure: Structure,
 }
 
@@ -87,8 +90,10 @@ impl Bench {
     }
 
     fn on_device(&self) -> Box<Open> {
-        let device = self.device;
-        Box::new(move |student, system, replicas| engine::open(device, student, system, replicas))
+        let (device, precision) = (self.device, self.precision);
+        Box::new(move |student, system, replicas| {
+            engine::open(device, precision, student, system, replicas)
+        })
     }
 
     /// The device's precision against the same network written apart, in f64.
@@ -101,7 +106,13 @@ impl Bench {
         report.claim("forces against f64, largest relative error", error, 1e-3);
         if cfg!(feature = "reference") {
             let oracle = |student: &Student, system: &Arc<System>, replicas: &[Replica]| {
-                engine::open(Device::Reference, student, system, replicas)
+                engine::open(
+                    Device::Reference,
+                    Precision::Single,
+                    student,
+                    system,
+                    replicas,
+                )
             };
             let oracle = self.evaluate(&oracle, &positions)?.remove(0);
             let error = largest_difference(&oracle.forces_ev_per_ang, &exact.forces_ev_per_ang);
@@ -183,7 +194,14 @@ impl Bench {
             ..self.structure.clone()
         };
         let (system, mut replica) = batch::batch(&[reversed], batch::AT_REST)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replica)?.engine;
+        let mut engine = engine::open(
+            self.device,
+            self.precision,
+            &self.student,
+            &system,
+            &replica,
+        )?
+        .engine;
         engine.evaluate()?;
         engine.snapshot(&mut replica)?;
         let back: Vec<[f64; 3]> = (0..=last)
@@ -210,7 +228,14 @@ impl Bench {
                 ..CONDITIONS
             };
             let (system, mut replicas) = Self::thermal(&relaxed, COPIES, conditions)?;
-            let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
+            let mut engine = engine::open(
+                self.device,
+                self.precision,
+                &self.student,
+                &system,
+                &replicas,
+            )?
+            .engine;
             engine.evaluate()?;
             let mut series = vec![Vec::new(); COPIES];
             for _ in 0..(TIME_FS / 5.0) as usize {
@@ -246,7 +271,14 @@ impl Bench {
             ..CONDITIONS
         };
         let (system, mut replicas) = Self::thermal(&self.relaxed()?, COPIES, conditions)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
+        let mut engine = engine::open(
+            self.device,
+            self.precision,
+            &self.student,
+            &system,
+            &replicas,
+        )?
+        .engine;
         engine.evaluate()?;
         engine.advance(Scheme::Langevin.program(), 1000)?;
         let mut energies = Vec::new();
@@ -288,7 +320,14 @@ impl Bench {
     fn relaxed(&self) -> Result<Structure> {
         let (system, mut replicas) =
             batch::batch(std::slice::from_ref(&self.structure), batch::AT_REST)?;
-        let mut engine = engine::open(self.device, &self.student, &system, &replicas)?.engine;
+        let mut engine = engine::open(
+            self.device,
+            self.precision,
+            &self.student,
+            &system,
+            &replicas,
+        )?
+        .engine;
         let tolerance = fire::Tolerance {
             force_ev_per_ang: 0.01,
             steps_max: 2000,

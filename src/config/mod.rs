@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::engine::Device;
+use crate::engine::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::Scheme;
 
@@ -81,6 +81,9 @@ pub struct Run {
     /// Where forces are computed: "auto", "cpu", "cuda", "cuda:K" or "reference".
     #[serde(default)]
     pub device: Device,
+    /// "mixed" (products of 16-bit numbers) or "single" (32 bits) on a GPU; mixed for Langevin and
+    /// single for NVE where it is left out. The CPU computes in 32 bits either way.
+    pub precision: Option<Precision>,
     /// Stop cleanly, ready for --resume, after this time: "11h30m", "90s" or a number of seconds.
     pub max_walltime: Option<Walltime>,
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Where forces are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
@@ -17,13 +20,39 @@ pub enum Device {
     Reference,
 }
 
-/// How exactly a GPU evaluates the student; state and sums of energies are f64 either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How exactly a GPU evaluates the student; state and sums of energies are f64 either way. The CPU
+/// knows 32 bits only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Products of 16-bit numbers with 32-bit sums, on tensor cores.
+    /// Products of 16-bit numbers with 32-bit sums, on tensor cores: fast, and harmless under a
+    /// thermostat.
     Mixed,
-    /// 32 bits throughout.
+    /// 32 bits throughout: for the conservation of energy, and for derivatives.
     Single,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mixed => "mixed",
+            Self::Single => "single",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "mixed" => Ok(Self::Mixed),
+            "single" => Ok(Self::Single),
+            _ => Err(format!(
+                "no precision is called \"{text}\"; there are mixed and single"
+            )),
+        }
+    }
 }
 
 impl fmt::Display for Device {

@@ -76,9 +76,10 @@ pub fn check(device: Device, student: &Student) -> Result<()> {
     }
 }
 
-/// Opens an engine on a device, with one slot for each of `replicas`.
+/// Opens an engine on a device, with one slot for each of `replicas`; the precision is that of a GPU.
 pub fn open(
     device: Device,
+    precision: Precision,
     student: &Student,
     system: &Arc<System>,
     replicas: &[Replica],
@@ -91,7 +92,10 @@ pub fn open(
             Some(student),
             &[],
             replicas,
-            Limits::default(),
+            Limits {
+                precision,
+                ..Limits::default()
+            },
         )?;
         Ok(Opened {
             engine: Box::new(engine),
@@ -107,8 +111,11 @@ pub fn open(
         })
     };
     match device {
-        // The GPU must be asked for until its tests have run on one.
-        Device::Auto | Device::Cpu => on_cpu(),
+        Device::Auto => match Gpu::open(0, Some(student)) {
+            Ok(gpu) => on_gpu(gpu),
+            Err(_) => on_cpu(),
+        },
+        Device::Cpu => on_cpu(),
         Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
         #[cfg(feature = "reference")]
         Device::Reference => {

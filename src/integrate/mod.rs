@@ -8,7 +8,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Op;
+use crate::engine::{Op, Precision};
 
 /// How the atoms move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,15 @@ impl Scheme {
                 Op::Kick(0.5),
             ],
             Self::Nve => &[Op::Kick(0.5), Op::Drift(1.0), Op::Forces, Op::Kick(0.5)],
+        }
+    }
+
+    /// How exactly forces need to be known: a bath takes up the heat of small errors, without one they
+    /// add up.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Langevin => Precision::Mixed,
+            Self::Nve => Precision::Single,
         }
     }
 

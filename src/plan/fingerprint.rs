@@ -19,6 +19,7 @@ pub fn settings(plan: &Plan, compounds: &[Compound]) -> Vec<Setting> {
     let mut add = |key: String, value: String| settings.push((key, value));
     add("seed".to_owned(), plan.system.seed.to_string());
     add("run.timestep_fs".to_owned(), plan.timestep_fs.to_string());
+    add("run.precision".to_owned(), plan.precision.to_string());
     add("dynamics.scheme".to_owned(), plan.scheme.to_string());
     add(
         "dynamics.remove_rotation".to_owned(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Config, Minimize, ModelChoice, Walltime, range};
-use crate::engine::Device;
+use crate::engine::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::Scheme;
 use crate::replica::Replica;
@@ -92,6 +92,8 @@ pub struct Plan {
     pub model: ModelChoice,
     /// Where forces are computed.
     pub device: Device,
+    /// How exactly a GPU computes them.
+    pub precision: Precision,
     /// Whether the seed was drawn, not given.
     pub seed_drawn: bool,
     /// Everything above that decides the results, in words; force field and device apart.
@@ -152,6 +154,10 @@ impl Plan {
                 .map(|time| time.0),
             model: config.model(),
             device: overrides.device.unwrap_or(config.run.device),
+            precision: config
+                .run
+                .precision
+                .unwrap_or(config.dynamics.scheme.precision()),
             seed_drawn: given.is_none(),
             settings: Vec::new(),
         };
