@@ -42,9 +42,16 @@ fn describe_student(student: &Student) {
     crate::tell!("layers        {}", architecture.layers);
     crate::tell!("radial        {}", architecture.radial);
     crate::tell!("parameters    {parameters}");
+    match &student.uncertainty {
+        Some(known) => crate::tell!(
+            "uncertainty   known; flags above {} eV/Å",
+            known.flag_above_ev_per_ang
+        ),
+        None => crate::tell!("uncertainty   none"),
+    }
     crate::tell!("SHA-256       {}", student.sha256);
     for (key, value) in &student.metadata {
-        if !value.is_empty() && value.len() < 300 {
+        if !value.is_empty() && value.len() < 300 && key != "uncertainty" {
             crate::tell!("{key:13} {value}");
         }
     }

@@ -1,12 +1,13 @@
 //! Weights from damaged, foreign and hostile files: always one message, never a panic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use mdrun::student::Student;
 use mdrun::student::random::SplitMix;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
 
 const TINY: &[u8] = include_bytes!("../data/tiny.safetensors");
 
@@ -50,6 +51,25 @@ fn a_good_file_is_read_as_it_was_written() {
     assert!(read(&changed(|_| ())).is_ok());
 }
 
+#[test]
+fn a_student_may_say_nothing_about_its_error() {
+    let known = read(TINY).unwrap();
+    assert_eq!(known.domain().force_error_ev_per_ang, Some(2.0));
+    let silent = read(&changed(|parts| {
+        parts.tensors.retain(|name, _| !name.starts_with("uncertainty."));
+        let tensors: BTreeMap<_, _> = parts.tensors.iter().collect();
+        let mut hash = Sha256::new();
+        for (name, (_, _, data)) in tensors {
+            hash.update(name);
+            hash.update([0]);
+            hash.update(data);
+        }
+        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        parts.metadata.insert("tensors_sha256".to_owned(), digits);
+    }));
+    assert_eq!(silent.unwrap().uncertainty, None);
+}
+
 type Change = fn(&mut Parts);
 
 fn set(parts: &mut Parts, key: &str, from: &str, to: &str) {
@@ -60,7 +80,7 @@ fn set(parts: &mut Parts, key: &str, from: &str, to: &str) {
 
 #[test]
 fn every_fault_is_named() {
-    let faults: [(&str, Change); 16] = [
+    let faults: [(&str, Change); 21] = [
         ("there is no tensor `update2.mix`", |p| {
             p.tensors.remove("update2.mix");
         }),
@@ -139,6 +159,24 @@ fn every_fault_is_named() {
         ),
         ("the architecture's `first` is `painn`", |p| {
             set(p, "architecture", "density", "painn");
+        }),
+        ("there is no tensor `uncertainty.out.bias`", |p| {
+            p.tensors.remove("uncertainty.out.bias");
+        }),
+        ("there is no tensor `uncertainty.hidden.bias`", |p| {
+            p.tensors.remove("uncertainty.hidden.bias");
+        }),
+        (
+            "tensor `uncertainty.hidden.bias` has the shape [2, 4] instead of one length",
+            |p| {
+                p.tensors.get_mut("uncertainty.hidden.bias").unwrap().1 = vec![2, 4];
+            },
+        ),
+        ("the metadata have no `uncertainty`", |p| {
+            p.metadata.remove("uncertainty");
+        }),
+        ("the error to flag must be above 0", |p| {
+            set(p, "uncertainty", "2.0", "-1");
         }),
         ("unknown field `chanels`", |p| {
             set(p, "architecture", "channels", "chanels");
