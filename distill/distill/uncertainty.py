@@ -7,9 +7,10 @@
 The student stays as it is; a perceptron on its last scalars gives s_i, the logarithm of the error of a force component
 on atom i.  With e_i = |ΔF_i|²/3, over the N atoms of a frame, the loss is
 
-    (ln Σ e^(2 s_i)/N − ln Σ e_i/N)²  +  Σ (s_i + ½ e_i e^(−2 s_i))/N
+    (ln Σ e^(2 s_i)/N − ln Σ e_i/N)²  +  Σ (s_i + ((ν + 3)/6) ln(1 + 3 e_i e^(−2 s_i)/ν))/N
 
-The first term ranks frames; the second is the likelihood of a Gaussian of width e^s, and tells atoms apart.
+The first term ranks frames; the second, which tells atoms apart, is the likelihood of Student's t distribution of width
+e^s in three dimensions, whose tails are as heavy as those of real errors: a Gaussian's would see the worst atoms only.
 
 Without --valid, molecules on odd lines of their list are not trained on but reported on.  Beside each correlation
 stands that of a distance, to judge what the readout is worth: the Mahalanobis distance of an atom's scalars from those
@@ -29,11 +30,12 @@ from scipy.stats import rankdata
 from . import dataset, format, model, optimiser
 
 UNITS = 32
-STEPS, BATCH, RATE = 3000, 256, 3e-3
+STEPS, BATCH, RATE = 2000, 256, 3e-3
 ERROR_FLOOR_EV_PER_ANG = 1e-3  # below it no error matters; keeps the logarithms finite
 HOT_K = 800.0
 FLAG_QUANTILE = 0.999
 SIZES = ((3, 16), (17, 24), (25, 32), (33, 64))
+FREEDOM = 4.0  # ν
 RIDGE = 1e-2  # of the variance, for the distance
 
 
@@ -69,20 +71,22 @@ def mean_by_frame(frames, values):
 
 def train(frames, q, e, seed=1):
     """The tensors `uncertainty.*` by Adam on batches of frames; q is centred and scaled for it, which the result hides."""
-    shift, scale = q.mean(0), q.std(0) + 1e-6
+    low, shift, high = np.quantile(q, (0.16, 0.5, 0.84), axis=0)  # a mean and a width that no outlier moves
+    scale = 0.5 * (high - low) + 1e-6
     first, count, size = frames["first"][:-1], dataset.sizes(frames), int(dataset.sizes(frames).max())
     units = model.Config(channels=q.shape[1]).uncertainty_shapes(UNITS)
     keys = jax.random.split(jax.random.PRNGKey(seed), len(units))
     draw = lambda key, shape: jax.random.normal(key, shape) / np.sqrt(shape[0]) if len(shape) > 1 else jnp.zeros(shape)
     parameters = {name: draw(key, shape) for key, (name, shape) in zip(keys, units.items())}
-    parameters["uncertainty.out.bias"] += 0.5 * np.log(np.mean(e) + ERROR_FLOOR_EV_PER_ANG**2)
+    parameters["uncertainty.out.bias"] += 0.5 * np.log(e + ERROR_FLOOR_EV_PER_ANG**2).mean()
     moments = {name: (jnp.zeros_like(value), jnp.zeros_like(value)) for name, value in parameters.items()}
 
     def loss(parameters, x, e, real):
         s = model.mlp(parameters, "uncertainty", x, {})[..., 0]
         mean = lambda values: jnp.where(real, values, 0.0).sum(1) / real.sum(1)
         ranks = (jnp.log(mean(jnp.exp(2.0 * s))) - jnp.log(mean(e))) ** 2
-        return (ranks + mean(s + 0.5 * e * jnp.exp(-2.0 * s))).mean()
+        tails = (FREEDOM + 3.0) / 6.0 * jnp.log1p(3.0 / FREEDOM * e * jnp.exp(-2.0 * s))
+        return (ranks + mean(s + tails)).mean()
 
     @jax.jit
     def step(parameters, moments, number, x, e, real):
@@ -97,7 +101,7 @@ def train(frames, q, e, seed=1):
         chosen = random.integers(len(count), size=BATCH)
         real = np.arange(size) < count[chosen][:, None]
         atoms = np.where(real, first[chosen][:, None] + np.arange(size), 0)
-        x = (q[atoms] - shift) / scale
+        x = ((q[atoms] - shift) / scale).astype(np.float32)
         parameters, moments = step(
             parameters, moments, jnp.float32(number), x, e[atoms] + ERROR_FLOOR_EV_PER_ANG**2, real
         )  # fmt: skip

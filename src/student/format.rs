@@ -156,7 +156,10 @@ impl Student {
     }
 }
 
-pub(super) fn text<'a>(metadata: &'a BTreeMap<String, String>, key: &str) -> Result<&'a str, String> {
+pub(super) fn text<'a>(
+    metadata: &'a BTreeMap<String, String>,
+    key: &str,
+) -> Result<&'a str, String> {
     let found = metadata.get(key).map(String::as_str);
     found.ok_or_else(|| format!("the metadata have no `{key}`"))
 }

@@ -137,8 +137,7 @@ impl<T: Real> Network<T> {
     /// How far the forces are expected to be from the teacher's: the root of the mean square of a
     /// component over the molecule, eV/Å; none if the student does not say.
     ///
-    /// Forward only, about a third of what [`Self::evaluate`] takes, and with its own promise: the
-    /// result depends on the molecule alone.
+    /// Forward only. As with [`Self::evaluate`] the result depends on the molecule alone.
     pub fn force_error(
         &self,
         workspace: &mut Workspace<T>,

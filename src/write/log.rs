@@ -68,10 +68,11 @@ pub fn read_force_error(line: &str) -> Option<(&str, u64, f64)> {
         Some(rest) => rest.split_once("\","),
         None => line.split_once(','),
     }?;
-    let column = COLUMNS.iter().filter(|byte| **byte == b',').count() - 1;
+    let fields = |text: &[u8]| text.split(|byte| *byte == b',').count();
     let mut numbers = numbers.split(',');
     let step = numbers.next()?.parse().ok()?;
-    let error = numbers.nth(column - 1)?.parse().ok()?;
+    // Behind the columns that every log has, less replica and step.
+    let error = numbers.nth(fields(COLUMNS) - 2)?.parse().ok()?;
     Some((label, step, error))
 }
 
@@ -102,7 +103,14 @@ mod tests {
         replica.bath_heat_ev = 0.5;
         replica.velocities_ang_per_fs = vec![[0.0; 3]; 3];
         let mut row = Vec::new();
-        push_row(&mut row, "1,2-x-T0-0", &system.molecules[0], 9, &replica, None);
+        push_row(
+            &mut row,
+            "1,2-x-T0-0",
+            &system.molecules[0],
+            9,
+            &replica,
+            None,
+        );
         let row = String::from_utf8(row).unwrap();
         assert_eq!(
             row,

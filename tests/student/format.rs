@@ -56,7 +56,9 @@ fn a_student_may_say_nothing_about_its_error() {
     let known = read(TINY).unwrap();
     assert_eq!(known.domain().force_error_ev_per_ang, Some(2.0));
     let silent = read(&changed(|parts| {
-        parts.tensors.retain(|name, _| !name.starts_with("uncertainty."));
+        parts
+            .tensors
+            .retain(|name, _| !name.starts_with("uncertainty."));
         let tensors: BTreeMap<_, _> = parts.tensors.iter().collect();
         let mut hash = Sha256::new();
         for (name, (_, _, data)) in tensors {
@@ -64,7 +66,11 @@ fn a_student_may_say_nothing_about_its_error() {
             hash.update([0]);
             hash.update(data);
         }
-        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         parts.metadata.insert("tensors_sha256".to_owned(), digits);
     }));
     assert_eq!(silent.unwrap().uncertainty, None);
