@@ -29,7 +29,7 @@ parameters = {
 }
 reference = random.normal(-1000.0, 500.0, len(model.ELEMENTS))
 drawn = np.random.default_rng(2)
-parameters |= {name: 0.4 * drawn.standard_normal(shape) for name, shape in config.uncertainty_shapes(8).items()}
+parameters |= {name: 0.1 * drawn.standard_normal(shape) for name, shape in config.uncertainty_shapes(8).items()}
 metadata = {"name": "tiny", "licence": "CC0-1.0", "uncertainty": json.dumps({"flag_above_ev_per_ang": 2.0})}
 digest = format.write(HERE / "tiny.safetensors", parameters, config, reference, metadata)
 
