@@ -42,13 +42,11 @@ fn describe_student(student: &Student) {
     crate::tell!("layers        {}", architecture.layers);
     crate::tell!("radial        {}", architecture.radial);
     crate::tell!("parameters    {parameters}");
-    match &student.uncertainty {
-        Some(known) => crate::tell!(
-            "uncertainty   known; flags above {} eV/Å",
-            known.flag_above_ev_per_ang
-        ),
-        None => crate::tell!("uncertainty   none"),
-    }
+    let uncertainty = student.uncertainty.as_ref().map_or_else(
+        || "none".to_owned(),
+        |known| format!("known; flags above {} eV/Å", known.flag_above_ev_per_ang),
+    );
+    crate::tell!("uncertainty   {uncertainty}");
     crate::tell!("SHA-256       {}", student.sha256);
     for (key, value) in &student.metadata {
         if !value.is_empty() && value.len() < 300 && key != "uncertainty" {
