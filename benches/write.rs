@@ -48,7 +48,7 @@ fn rows(atoms: usize, count: usize, rounds: u64) {
     let mut outputs = create(root.path(), &system, &replicas, true);
     let (seconds, ()) = time(|| {
         for _ in 0..rounds {
-            outputs.log(&system, &replicas).unwrap();
+            outputs.log(&system, &replicas, None).unwrap();
         }
     });
     let per_second = rounds as f64 * count as f64 / seconds;
@@ -62,7 +62,7 @@ fn many_replicas(atoms: usize, count: usize) {
     println!("{count} replicas of {atoms} atoms: outputs made in {seconds:.2} s");
     for round in ["first", "second"] {
         outputs.frame(&system, &replicas).unwrap();
-        outputs.log(&system, &replicas).unwrap();
+        outputs.log(&system, &replicas, None).unwrap();
         let (flush_s, offsets) = time(|| outputs.flush(&replicas).unwrap());
         let checkpoint = Checkpoint {
             step: 0,

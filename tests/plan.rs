@@ -11,6 +11,7 @@ use mdrun::config::Config;
 use mdrun::error::Result;
 use mdrun::plan::{Overrides, Plan, name_hash};
 use mdrun::replica::Replica;
+use mdrun::structure::Domain;
 
 const RUN: &str = "seed = 1\n[run]\nsteps = 1000\n";
 
@@ -57,6 +58,37 @@ fn a_replica_is_its_name_temperature_and_copy_whatever_else_runs() {
         .map(|r| r.parameters.temperature_k)
         .collect();
     assert_eq!(temperatures, [300.0, 300.0, 400.0, 400.0]);
+}
+
+#[test]
+fn the_limit_of_expected_errors_is_the_config_s_or_the_force_field_s() {
+    let water = molecule("water.xyz", "");
+    let limited = format!("{RUN}{water}[limits]\nforce_error_eV_per_ang = 0.1\n");
+    let flag_above = |text: &str| {
+        let plan = plan(text, &Overrides::default()).unwrap();
+        plan.flag_above_ev_per_ang
+    };
+    let own = domain().force_error_ev_per_ang;
+    assert_eq!(flag_above(&limited), Some(0.1));
+    assert_eq!(flag_above(&format!("{RUN}{water}")), own);
+
+    let silent = Domain {
+        force_error_ev_per_ang: None,
+        ..domain()
+    };
+    let resolve = |text: &str| {
+        let config = Config::parse(Path::new("tests/config/good/none.toml"), text).unwrap();
+        Plan::resolve(&config, &Overrides::default(), &silent)
+    };
+    let plan = resolve(&format!("{RUN}{water}")).unwrap();
+    assert_eq!(plan.flag_above_ev_per_ang, None);
+    let refused = resolve(&limited).unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    let text = refused.to_string();
+    assert!(
+        text.contains("nothing about its own error") && text.contains("none.toml:"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn write_trajectories(root: &Path) {
             expected[index].push(centred.collect());
         }
         outputs.frame(&system, &replicas).unwrap();
-        outputs.log(&system, &replicas).unwrap();
+        outputs.log(&system, &replicas, None).unwrap();
         // In the middle too, so that a file is appended to.
         if frame == 2 || frame + 1 == FRAMES {
             outputs.flush(&replicas).unwrap();
@@ -241,7 +241,7 @@ fn write_many() {
     let replicas = replicas(&system, 5_000);
     let mut outputs = outputs(root.path(), &system, &replicas, false);
     outputs.frame(&system, &replicas).unwrap();
-    outputs.log(&system, &replicas).unwrap();
+    outputs.log(&system, &replicas, None).unwrap();
     outputs.flush(&replicas).unwrap();
     let files = fs::read_dir(root.path()).unwrap();
     let is_dcd = |path: &Path| path.extension().is_some_and(|ending| ending == "dcd");

@@ -4,7 +4,7 @@
         --data '...' --out ../models
 
 The only writer of either file.  Activation ranges are the largest magnitudes over the given frames: what an engine
-in half precision has to hold.  Golden energies and forces are computed in float64 from the float32 tensors as stored.
+in half precision has to hold.  With --uncertainty the student also says how far off it may be.  Golden energies and forces are computed in float64 from the float32 tensors as stored.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checkpoint, dataset, format, model
+from . import checkpoint, dataset, format, model, uncertainty
 
 TEACHER = "AIMNet2 wB97M-D3, ensemble of four (10.1039/D4SC08572H), MIT licence"
 LICENCE = "MIT OR Apache-2.0"
@@ -57,18 +57,20 @@ def read_xyz(path):
 
 
 def golden(parameters, config, reference_energy_ev, structures):
-    """Energies (eV, reference energies included) and forces (eV/Å) of every structure in float64."""
+    """Energies (eV, reference energies included), forces and, if any, expected errors (eV/Å) of structures, in float64."""
     if not jax.config.jax_enable_x64:
         raise RuntimeError("golden values need jax_enable_x64")
     parameters = {name: jnp.asarray(value, jnp.float64) for name, value in parameters.items()}
     size = max(len(numbers) for _, numbers, _ in structures)
     evaluate = jax.jit(lambda x, z: model.energy_and_forces(parameters, config, x[None], z[None]))
+    force_error = jax.jit(lambda x, z: model.force_error(parameters, model.scalars(parameters, config, x, z), z >= 0))
     rows = []
     for name, numbers, positions in structures:
         count = len(numbers)
         species = np.full(size, model.PADDING)
         species[:count] = dataset.SPECIES_OF_NUMBER[numbers]
-        energy, forces = evaluate(np.pad(positions, ((0, size - count), (0, 0))), species)
+        padded = np.pad(positions, ((0, size - count), (0, 0)))
+        energy, forces = evaluate(padded, species)
         reference = reference_energy_ev[species[:count]].sum()
         rows.append({
             "name": name,
@@ -77,6 +79,8 @@ def golden(parameters, config, reference_energy_ev, structures):
             "energy_ev": round(float(energy[0]) + float(reference), GOLDEN_DECIMALS),
             "forces_ev_ang": np.round(np.asarray(forces)[0, :count], GOLDEN_DECIMALS).tolist(),
         })
+        if "uncertainty.hidden.bias" in parameters:
+            rows[-1]["force_error_ev_ang"] = round(float(force_error(padded, species)), GOLDEN_DECIMALS)
     return rows
 
 
@@ -88,6 +92,7 @@ def main(words=None):
     parser.add_argument("--frames", nargs="+", required=True, help="labelled shards for the activation ranges")
     parser.add_argument("--frames-max", type=int, default=2000)
     parser.add_argument("--accuracy", type=pathlib.Path, help="the .json that evaluate wrote")
+    parser.add_argument("--uncertainty", help="what uncertainty wrote for this student")
     parser.add_argument("--structures", default="golden_structures.xyz")
     parser.add_argument("--teacher", default=TEACHER)
     parser.add_argument("--data", default="", help="a sentence on the training frames and their source")
@@ -111,6 +116,9 @@ def main(words=None):
         "activation_ranges": json.dumps(activation_ranges(parameters, config, dataset.subset(frames, chosen), [24, 64])),
         "accuracy": arguments.accuracy.read_text() if arguments.accuracy else "{}",
     }
+    if arguments.uncertainty:
+        readout, metadata["uncertainty"] = uncertainty.load(arguments.uncertainty, parameters, config)
+        parameters = parameters | readout
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"{arguments.name}.safetensors"
     digest = format.write(path, parameters, config, reference, metadata)

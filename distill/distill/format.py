@@ -4,6 +4,9 @@ The safetensors header holds everything an engine needs: `architecture` (the fie
 `elements` (atomic numbers in the order of the tables' rows), `units`, `radial`, `repulsion`; and everything a reader
 wants to know: teacher, data, licence, accuracy, activation ranges.  `tensors_sha256` is over the tensors' bytes in
 the order of their names.
+
+Tensors `uncertainty.*` are optional, and with them comes the metadata `uncertainty`: what they mean, and above which
+expected error a molecule is flagged.
 """
 
 import dataclasses
@@ -28,6 +31,12 @@ def tensors_sha256(tensors):
     for name in sorted(tensors):
         digest.update(name.encode() + b"\0" + np.ascontiguousarray(tensors[name]).tobytes())
     return digest.hexdigest()
+
+
+def shapes(parameters, config):
+    """Name → shape of every tensor of this student."""
+    units = parameters.get("uncertainty.hidden.bias")
+    return config.shapes() | (config.uncertainty_shapes(len(units)) if units is not None else {})
 
 
 def described(config):
@@ -59,7 +68,7 @@ def described(config):
 
 def write(path, parameters, config, reference_energy_ev, metadata):
     """Write the file; returns the hash of its tensors."""
-    tensors = {name: np.asarray(parameters[name], np.float32) for name in config.shapes()}
+    tensors = {name: np.asarray(parameters[name], np.float32) for name in shapes(parameters, config)}
     tensors[REFERENCE] = np.asarray(reference_energy_ev, np.float64)
     digest = tensors_sha256(tensors)
     save_file(tensors, path, metadata=described(config) | metadata | {"tensors_sha256": digest})
@@ -76,8 +85,9 @@ def read(path):
         raise ValueError(f"{path}: format version {metadata.get('format_version')}, this program reads {VERSION}")
     config = Config(**json.loads(metadata["architecture"]))
     reference = tensors.pop(REFERENCE)
-    wrong = [name for name, shape in config.shapes().items() if name not in tensors or tensors[name].shape != shape]
-    if wrong or len(tensors) != len(config.shapes()):
+    expected = shapes(tensors, config)
+    wrong = [name for name, shape in expected.items() if name not in tensors or tensors[name].shape != shape]
+    if wrong or len(tensors) != len(expected):
         raise ValueError(f"{path}: tensors do not fit the architecture: {', '.join(wrong) or 'too many'}")
     return {name: jnp.asarray(value) for name, value in tensors.items()}, config, reference, metadata
 

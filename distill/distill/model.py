@@ -31,6 +31,9 @@ Message of layers 2 and up:
 Energy: Σ_i MLP(q_i) + the repulsion of repulsion.py.  The reference energies of the elements are added by the
 caller in float64: a molecule's total is some 10⁴ eV, where float32 resolves only 1 meV.
 
+Uncertainty, optional: s_i = MLP(q_i) is the logarithm of the error, in eV/Å, that a component of the force on atom i
+is expected to have; that of a molecule is √(Σ e^(2 s_i) / N).  uncertainty.py trains it when all else is done.
+
 Shapes: N atoms (padded), E = 9 elements, K radial, F channels, T tensor channels.  Matrices are (in, out), row-major.
 """
 
@@ -89,6 +92,10 @@ class Config:
             shapes |= dense(f"{name}.hidden", 2 * f + (t if layer == 1 else 0), f)
             shapes |= dense(f"{name}.out", f, 2 * f if last else 3 * f)
         return shapes | dense("readout.hidden", f, f // 2) | dense("readout.out", f // 2, 1)
+
+    def uncertainty_shapes(self, units):
+        """The same of the readout of its own error with so many hidden units, which a student may do without."""
+        return dense("uncertainty.hidden", self.channels, units) | dense("uncertainty.out", units, 1)
 
 
 def dense(name, fan_in, fan_out):
@@ -250,3 +257,15 @@ def energy_and_forces(parameters, config, positions, species):
     one = lambda x, z: jax.value_and_grad(energy, 2)(parameters, config, x, z)
     energies, gradients = jax.vmap(one)(positions, species)
     return energies, -gradients
+
+
+def scalars(parameters, config, positions, species):
+    """q (N, F) of the last layer: all that the readouts see."""
+    return activations(parameters, config, positions, species)[1][f"update{config.layers}.q"]
+
+
+def force_error(parameters, q, real):
+    """The expected error of a force component over a molecule, eV/Å, from q (N, F) and which atoms are there (N,)."""
+    log_error = mlp(parameters, "uncertainty", q, {})[:, 0]
+    squares = jnp.where(real, jnp.exp(2.0 * log_error), 0.0)
+    return jnp.sqrt(squares.sum() / real.sum())

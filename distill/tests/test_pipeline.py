@@ -16,7 +16,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.io import write
 from ase.md.langevin import Langevin
 
-from distill import evaluate, export, format, import_extxyz, model, molecules, predict, train
+from distill import evaluate, export, format, import_extxyz, model, molecules, predict, train, uncertainty
 from distill.shards import COVALENT_RADIUS, Molecules
 
 SMILES = ("O methane's neighbour", "CO", "CC", "C=O", "CS", "NC=O", "FC", "# a comment")
@@ -118,15 +118,23 @@ def test_from_smiles_to_a_student_that_is_read_back(folder):
     assert found["student"]["temperature"]["all"]["force_mae"] == pytest.approx(last, rel=1e-3)
     assert last < 0.5 * found["zero"]["temperature"]["all"]["force_mae"]
 
+    readout = str(folder / "uncertainty.npz")
+    withheld = str(folder / "valid-own.npz")
+    uncertainty.main([str(checkpoint), "--train", withheld, "--valid", withheld, "--buckets", "8", "--out", readout])
+
     own_frames(folder / "mini-000.npz", folder / "golden.xyz", 300, 3)
     export.main([
         str(checkpoint), "--name", "mini", "--out", str(folder), "--frames", str(folder / "valid-own.npz"),
         "--structures", str(folder / "golden.xyz"), "--accuracy", str(folder / "evaluation.json"),
+        "--uncertainty", readout,
     ])  # fmt: skip
     parameters, config, reference, metadata = format.read(folder / "mini.safetensors")
     assert config.channels == 8 and metadata["name"] == "mini" and json.loads(metadata["accuracy"])["valid"]
     golden = json.loads((folder / "mini.golden.json").read_text())["structures"]
     assert len(golden) == 28
+    flag_above = json.loads(metadata["uncertainty"])["flag_above_ev_per_ang"]
+    # Golden frames are of the molecules that the readout was trained on: none of them is much beyond all others.
+    assert all(0.0 < row["force_error_ev_ang"] < 3.0 * flag_above for row in golden)
     size = max(len(row["numbers"]) for row in golden)
     # The golden values are those of the stored file: in single precision to within its rounding.
     for row in golden[::9]:

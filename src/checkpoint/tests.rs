@@ -214,7 +214,7 @@ fn run_in(folder: &Arc<Folder>, system: &System, replicas: &mut Vec<Replica>) ->
         None => {
             let mut outputs = Outputs::create(folder.clone(), settings(), system, replicas)?;
             outputs.frame(system, replicas)?;
-            outputs.log(system, replicas)?;
+            outputs.log(system, replicas, None)?;
             (outputs, 0)
         }
         Some(loaded) => {
@@ -236,7 +236,7 @@ fn run_in(folder: &Arc<Folder>, system: &System, replicas: &mut Vec<Replica>) ->
             outputs.frame(system, replicas)?;
         }
         if step.is_multiple_of(3) {
-            outputs.log(system, replicas)?;
+            outputs.log(system, replicas, None)?;
         }
         if step.is_multiple_of(CHECKPOINT_STEPS) {
             let offsets = outputs.flush(replicas)?;

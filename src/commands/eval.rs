@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch;
 use crate::cli;
-use crate::engine::{self, Precision};
+use crate::engine::{self, Precision, Uncertainty};
 use crate::error::{Error, Result};
 use crate::replica::{Fault, Replica, Status};
 use crate::structure::Structure;
@@ -26,13 +26,21 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     }
     engine::check(device, &student)?;
     let mut out = Sink::create(&arguments.out)?;
+    let limit_ev_per_ang = student.domain().force_error_ev_per_ang;
+    let mut flagged = 0;
     for chunk in frames.chunks(FRAMES_AT_ONCE) {
         let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
         let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
         engine.evaluate()?;
         engine.snapshot(&mut replicas)?;
-        for (structure, replica) in chunk.iter().zip(&replicas) {
-            out.frame(structure, replica)?;
+        let uncertainty = Uncertainty::new(&student, &system);
+        let errors = uncertainty.map(|known| known.force_errors_ev_per_ang(&replicas));
+        for (index, (structure, replica)) in chunk.iter().zip(&replicas).enumerate() {
+            let error_ev_per_ang = errors.as_ref().map(|errors| errors[index]);
+            out.frame(structure, replica, error_ev_per_ang)?;
+            if error_ev_per_ang > limit_ev_per_ang {
+                flagged += 1;
+            }
         }
     }
     out.finish()?;
@@ -41,6 +49,9 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
         arguments.out.display(),
         frames.len()
     );
+    if let Some(limit) = limit_ev_per_ang.filter(|_| flagged > 0) {
+        crate::say!("flagged: {flagged} frames with an expected force error above {limit} eV/Å");
+    }
     Ok(())
 }
 
@@ -69,8 +80,14 @@ impl<'a> Sink<'a> {
         })
     }
 
-    /// Appends one frame with its energy in eV and forces in eV/Å; refuses one that has none.
-    pub(super) fn frame(&mut self, structure: &Structure, replica: &Replica) -> Result<()> {
+    /// Appends one frame with its energy in eV, forces in eV/Å and their expected error, if that is
+    /// known; refuses one that has no energy.
+    pub(super) fn frame(
+        &mut self,
+        structure: &Structure,
+        replica: &Replica,
+        force_error_ev_per_ang: Option<f64>,
+    ) -> Result<()> {
         if let Status::Failed(fault @ Fault::NotFinite) = replica.status {
             return Err(Error::run(format!("a frame has no energy: {fault}")));
         }
@@ -81,6 +98,7 @@ impl<'a> Sink<'a> {
             origin_ang: [0.0; 3],
             forces_ev_per_ang: &replica.forces_ev_per_ang,
             energy_ev: replica.energy_ev,
+            force_error_ev_per_ang,
         };
         extxyz::push_frame(&mut self.line, &frame, None);
         let written = self.file.write_all(&self.line);

@@ -43,9 +43,14 @@ fn describe_student(student: &Student) {
     crate::tell!("radial        {}", architecture.radial);
     crate::tell!("core          {}", architecture.core);
     crate::tell!("parameters    {parameters}");
+    let uncertainty = student.uncertainty.as_ref().map_or_else(
+        || "none".to_owned(),
+        |known| format!("known; flags above {} eV/Å", known.flag_above_ev_per_ang),
+    );
+    crate::tell!("uncertainty   {uncertainty}");
     crate::tell!("SHA-256       {}", student.sha256);
     for (key, value) in &student.metadata {
-        if !value.is_empty() && value.len() < 300 {
+        if !value.is_empty() && value.len() < 300 && key != "uncertainty" {
             crate::tell!("{key:13} {value}");
         }
     }

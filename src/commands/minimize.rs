@@ -30,7 +30,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
     };
     let minima = fire::minimise(engine.as_mut(), &mut replicas, tolerance, |_, _| true)?;
     for (structure, replica) in frames.iter().zip(&replicas) {
-        out.frame(structure, replica)?;
+        out.frame(structure, replica, None)?;
     }
     out.finish()?;
     crate::tell!("frame  energy_eV            force_eV_per_ang  steps");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli;
 use crate::config::{Config, Walltime};
-use crate::engine::{self, Opened, Precision};
+use crate::engine::{self, Opened, Precision, Uncertainty};
 use crate::error::{Error, Result};
 use crate::integrate::{fire, start};
 use crate::plan::{self, Overrides, Plan};
@@ -127,7 +127,7 @@ fn count(number: u64, what: &str) -> String {
 
 /// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
 fn disk_bytes(plan: &Plan) -> f64 {
-    const LOG_LINE_BYTES: u64 = 110;
+    const LOG_LINE_BYTES: u64 = 120;
     let outputs = &plan.outputs;
     let frames = plan.steps / outputs.frames_every + 1;
     let lines = plan.steps / outputs.log_every + 1;
@@ -198,6 +198,7 @@ struct Job {
     system: Arc<System>,
     student_hash: String,
     opened: Opened,
+    uncertainty: Option<Uncertainty>,
     outputs: Outputs,
     replicas: Vec<Replica>,
     /// Steps made before this process.
@@ -218,6 +219,7 @@ impl Job {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let system = Arc::new(plan.system.clone());
+        let uncertainty = Uncertainty::new(student, &system);
         let degrees = |molecule: &Molecule| {
             let start_ang = &molecule.starts_ang[0];
             let rotations = start::rotations(&molecule.masses_amu, start_ang);
@@ -262,6 +264,7 @@ impl Job {
                 plan,
                 system,
                 opened,
+                uncertainty,
                 outputs,
                 replicas,
                 first_step,
@@ -283,6 +286,7 @@ impl Job {
             plan,
             system,
             opened,
+            uncertainty,
             outputs,
             first_step: 0,
             breaks: vec![],
@@ -379,6 +383,7 @@ impl Job {
             system: &self.system,
             scheme: plan.scheme,
             engine: self.opened.engine.as_mut(),
+            uncertainty: self.uncertainty.as_ref(),
             replicas: &mut self.replicas,
             step: self.first_step,
             resumed: self.restarts > 0,
@@ -398,6 +403,9 @@ impl Job {
     /// Writes the summary and says what there is.
     fn close(self, ending: Ending, step: u64, speed: Speed, json: bool) -> Result<u8> {
         let failures = self.outputs.failures(&self.replicas);
+        let limit_ev_per_ang = self.plan.flag_above_ev_per_ang;
+        let flags = limit_ev_per_ang.map(|limit| self.outputs.flags(limit));
+        let flags = flags.transpose()?.unwrap_or_default();
         let summary = Summary {
             outcome: match ending {
                 Ending::Complete => Outcome::Complete,
@@ -415,6 +423,8 @@ impl Job {
             breaks: self.breaks,
             speed,
             failures,
+            force_error_limit_ev_per_ang: limit_ev_per_ang,
+            flags,
         };
         // A finished run that was looked at again keeps the words about how it went.
         let looked_at = step == self.first_step && ending == Ending::Complete;
@@ -430,6 +440,14 @@ impl Job {
                 failure.replica,
                 failure.step,
                 failure.cause
+            );
+        }
+        for flag in &summary.flags {
+            crate::say!(
+                "flagged: {} from step {} on: forces expected to be up to {:.3} eV/Å off",
+                flag.replica,
+                flag.first_step,
+                flag.force_error_max_ev_per_ang
             );
         }
         match ending {

@@ -169,7 +169,7 @@ pub struct Minimize {
     pub steps_max: u64,
 }
 
-/// When a replica is taken to have failed.
+/// When a replica is taken to have failed, or to be where the force field knows little.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -178,6 +178,11 @@ pub struct Limits {
     #[serde(rename = "temperature_K")]
     #[schemars(with = "Option<f64>")]
     pub temperature_k: Option<Spanned<f64>>,
+    /// Expected error of a force in eV/Å above which a replica is flagged in the summary; it goes on.
+    /// Without it the force field's own.
+    #[serde(rename = "force_error_eV_per_ang")]
+    #[schemars(with = "Option<f64>")]
+    pub force_error_ev_per_ang: Option<Spanned<f64>>,
 }
 
 /// The force field: one that is built in, or a file.

@@ -61,7 +61,7 @@ const fn above(table: &'static str, key: &'static str, least: f64, most: f64) ->
 const STEPS_MAX: f64 = 1e12;
 
 /// Every number of the config.
-pub const RANGES: [Range; 16] = [
+pub const RANGES: [Range; 17] = [
     // Up to 2⁵³, which every JSON reader keeps exactly.
     whole("", "seed", 0.0, 9_007_199_254_740_992.0),
     whole("run", "steps", 1.0, STEPS_MAX),
@@ -81,6 +81,7 @@ pub const RANGES: [Range; 16] = [
     above("minimize", "force_tolerance_eV_per_ang", 0.0, 10.0),
     whole("minimize", "steps_max", 1.0, 1e6),
     above("limits", "temperature_K", 0.0, 1e9),
+    above("limits", "force_error_eV_per_ang", 0.0, 1000.0),
 ];
 
 /// The range of a number, by table and key.

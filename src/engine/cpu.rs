@@ -26,6 +26,17 @@ impl<T: Real> StudentField<T> {
             cutoff_ang: student.domain().cutoff_ang,
         }
     }
+
+    /// The expected error of a force component, eV/Å; none if the student does not say.
+    pub fn force_error(
+        &self,
+        workspace: &mut Workspace<T>,
+        molecule: usize,
+        positions_ang: &[[f64; 3]],
+    ) -> Option<f64> {
+        let species = &self.species[molecule];
+        self.network.force_error(workspace, species, positions_ang)
+    }
 }
 
 impl<T: Real> ForceField for StudentField<T> {

@@ -14,6 +14,7 @@ pub mod host;
 pub mod potential;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod uncertainty;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::system::System;
 use cuda::{CudaEngine, Gpu, Limits};
 pub use device::{Device, Precision};
 use host::HostEngine;
+pub use uncertainty::Uncertainty;
 
 /// The whole vocabulary between a scheme and an engine; fractions are of one time step.
 #[derive(Clone, Copy, Debug, PartialEq)]

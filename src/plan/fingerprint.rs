@@ -1,7 +1,7 @@
 //! Everything that decides the results of a run, as words that can be compared and shown.
 //!
-//! A resumed run must agree with its checkpoint in every line. Steps, checkpoint interval and clock
-//! limit are left out because they may change; force field and device are recorded by what was
+//! A resumed run must agree with its checkpoint in every line. Steps, checkpoint interval, clock
+//! limit and the limit of expected errors are left out because they may change; force field and device are recorded by what was
 //! opened, not by what was asked for.
 
 use sha2::{Digest, Sha256};

@@ -80,6 +80,9 @@ pub struct Plan {
     pub timestep_fs: f64,
     /// Whether the first velocities lose their angular momentum.
     pub remove_rotation: bool,
+    /// Expected error of a force above which a replica is flagged, eV/Å; none if the force field
+    /// says nothing about its error.
+    pub flag_above_ev_per_ang: Option<f64>,
     /// Relaxation before dynamics.
     pub minimize: Option<Minimize>,
     /// What is written.
@@ -145,6 +148,7 @@ impl Plan {
             steps: overrides.steps.unwrap_or(config.run.steps),
             timestep_fs,
             remove_rotation: config.dynamics.remove_rotation,
+            flag_above_ev_per_ang: flag_above(config, domain)?,
             minimize: config.minimize.clone(),
             outputs: outputs(config, overrides),
             checkpoint_every: Duration::from_secs_f64(60.0 * config.checkpoint.every_minutes),
@@ -194,6 +198,20 @@ impl Overrides {
             }
         }
         Ok(())
+    }
+}
+
+/// What the config says on expected errors, or else the force field; it has to have them.
+fn flag_above(config: &Config, domain: &Domain) -> Result<Option<f64>> {
+    let own = domain.force_error_ev_per_ang;
+    match &config.limits.force_error_ev_per_ang {
+        None => Ok(own),
+        Some(limit) if own.is_some() => Ok(Some(*limit.get_ref())),
+        Some(limit) => {
+            let error = Error::input("this force field says nothing about its own error")
+                .hint("leave the limit out, or name a force field that does");
+            Err(config.point(error, limit.span()))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod progress;
 
 use std::time::{Duration, Instant};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Uncertainty};
 use crate::error::Result;
 use crate::integrate::Scheme;
 use crate::replica::Replica;
@@ -77,6 +77,8 @@ pub struct Campaign<'a> {
     pub scheme: Scheme,
     /// Where they are stepped; its slots are `replicas` at `step`, with forces.
     pub engine: &'a mut dyn Engine,
+    /// What says how far off the forces may be, at lines of the log only.
+    pub uncertainty: Option<&'a Uncertainty>,
     /// The state at `step`, brought up to date at every event.
     pub replicas: &'a mut [Replica],
     /// Steps made.
@@ -150,7 +152,11 @@ impl Campaign<'_> {
             self.outputs.frame(self.system, self.replicas)?;
         }
         if self.step.is_multiple_of(calendar.log_every) {
-            self.outputs.log(self.system, self.replicas)?;
+            let errors = self
+                .uncertainty
+                .map(|known| known.force_errors_ev_per_ang(self.replicas));
+            self.outputs
+                .log(self.system, self.replicas, errors.as_deref())?;
         }
         Ok(())
     }

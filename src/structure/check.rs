@@ -21,6 +21,9 @@ pub struct Domain {
     pub elements: Vec<u8>,
     /// How far it sees, Å.
     pub cutoff_ang: f64,
+    /// Expected error of a force above which a geometry is unlike what it knows, eV/Å; none if it
+    /// says nothing about its error.
+    pub force_error_ev_per_ang: Option<f64>,
 }
 
 impl Domain {

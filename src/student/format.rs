@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
 use super::block::LANES;
+use super::uncertainty::{self, Uncertainty};
 use crate::elements::{Element, element_of};
 use crate::error::{Error, Result};
 use crate::structure::Domain;
@@ -34,6 +35,8 @@ pub struct Student {
     pub elements: Vec<Element>,
     /// Energies of the isolated atoms, eV, in the same order.
     pub reference_energies_ev: Vec<f64>,
+    /// What it says about its own error; none if it says nothing.
+    pub uncertainty: Option<Uncertainty>,
     /// Everything the file says about itself.
     pub metadata: BTreeMap<String, String>,
     /// SHA-256 of the file, in hexadecimal digits.
@@ -61,11 +64,12 @@ impl Student {
         Self::from_bytes(bytes, Path::new(&format!("{name}.safetensors")))
     }
 
-    /// The elements it knows and how far it sees.
+    /// The elements it knows, how far it sees, and where it says that it knows no more.
     pub fn domain(&self) -> Domain {
         Domain {
             elements: self.elements.iter().map(|element| element.number).collect(),
             cutoff_ang: self.architecture.cutoff_ang,
+            force_error_ev_per_ang: self.uncertainty.as_ref().map(|u| u.flag_above_ev_per_ang),
         }
     }
 
@@ -85,7 +89,8 @@ impl Student {
 
     /// The values of a tensor, row-major.
     ///
-    /// The names and sizes are those of [`Architecture::tensors`]; there are no others.
+    /// The names and sizes are those of [`Architecture::tensors`], and those of the uncertainty
+    /// where there is one; there are no others.
     pub(crate) fn tensor(&self, name: &str) -> &[f32] {
         &self.tensors[name]
     }
@@ -98,6 +103,7 @@ impl Student {
     ) -> Self {
         Self {
             reference_energies_ev: vec![0.0; elements.len()],
+            uncertainty: None,
             metadata: BTreeMap::new(),
             sha256: String::new(),
             architecture,
@@ -120,7 +126,8 @@ impl Student {
 
         let elements = read_elements(&metadata)?;
         let architecture = Description::read(&metadata)?.architecture(elements.len())?;
-        let expected = architecture.tensors();
+        let mut expected = architecture.tensors();
+        expected.extend(uncertainty::tensors(&file, architecture.channels)?);
         let known = |name: &str| name == REFERENCE || expected.iter().any(|(e, _)| e == name);
         if let Some(name) = file.names().iter().find(|name| !known(name)) {
             return Err(format!(
@@ -134,12 +141,14 @@ impl Student {
         });
         let tensors = tensors.collect::<Result<_, String>>()?;
         let reference_energies_ev = read_reference(&file, elements.len())?;
+        let uncertainty = Uncertainty::read(&file, &metadata)?;
         check_hash(&file, &metadata)?;
         let sha256 = hexadecimal(&Sha256::digest(bytes));
         Ok(Self {
             architecture,
             elements,
             reference_energies_ev,
+            uncertainty,
             metadata,
             sha256,
             tensors,
@@ -147,7 +156,10 @@ impl Student {
     }
 }
 
-fn text<'a>(metadata: &'a BTreeMap<String, String>, key: &str) -> Result<&'a str, String> {
+pub(super) fn text<'a>(
+    metadata: &'a BTreeMap<String, String>,
+    key: &str,
+) -> Result<&'a str, String> {
     let found = metadata.get(key).map(String::as_str);
     found.ok_or_else(|| format!("the metadata have no `{key}`"))
 }
@@ -345,6 +357,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// The beginning of a text that may be long or strange.
-fn clip(text: &str) -> String {
+pub(super) fn clip(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! One law a file, each with its gradient below it: `radial` functions of a distance, `density`
 //! sums over neighbours, `update` of an atom, `message` between atoms, `readout` of the energy
-//! and `repulsion` under it. [`network`] puts them in order. The gradient is written out by hand:
+//! and `repulsion` under it; beside them `uncertainty`, which has no gradient. [`network`] puts them in order. The gradient is written out by hand:
 //! every line of a backward function quotes the forward line it differentiates.
 //!
 //! Features stand as rows of channels, row-major, one molecule at a time: all work is products of
@@ -36,9 +36,11 @@ mod readout;
 mod repulsion;
 mod rows;
 mod switch;
+mod uncertainty;
 mod update;
 
 pub use architecture::Architecture;
 pub use format::Student;
 pub use network::{Network, Workspace};
 pub use repulsion::repulsion_constants;
+pub use uncertainty::Uncertainty;

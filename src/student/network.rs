@@ -11,6 +11,7 @@ use super::readout::{self, Readout};
 use super::real::Real;
 use super::repulsion::Repulsion;
 use super::switch::Distances;
+use super::uncertainty::ForceError;
 use super::update::{self, Update};
 
 /// A student ready to compute: its weights in the numbers it computes with, each with a transpose.
@@ -24,6 +25,7 @@ pub struct Network<T> {
     /// (L,)
     updates: Vec<Update<T>>,
     readout: Readout<T>,
+    force_error: Option<ForceError<T>>,
     repulsion: Repulsion,
     /// (E,)
     reference_energies_ev: Vec<f64>,
@@ -92,7 +94,8 @@ impl<T: Real> Network<T> {
             updates: (1..=architecture.layers)
                 .map(|l| Update::new(student, l))
                 .collect(),
-            readout: Readout::new(student),
+            readout: Readout::new(student, "readout"),
+            force_error: ForceError::new(student),
             repulsion: Repulsion::new(&student.elements),
             reference_energies_ev: student.reference_energies_ev.clone(),
             architecture,
@@ -131,6 +134,28 @@ impl<T: Real> Network<T> {
             .iter()
             .map(|z| self.reference_energies_ev[usize::from(*z)]);
         reference.sum::<f64>() + (energy_ev + repulsion_ev)
+    }
+
+    /// How far the forces are expected to be from the teacher's: the root of the mean square of a
+    /// component over the molecule, eV/Å; none if the student does not say.
+    ///
+    /// Forward only. As with [`Self::evaluate`] the result depends on the molecule alone.
+    pub fn force_error(
+        &self,
+        workspace: &mut Workspace<T>,
+        species: &[u8],
+        positions_ang: &[[f64; 3]],
+    ) -> Option<f64> {
+        assert!(species.len() == positions_ang.len());
+        let force_error = self.force_error.as_ref()?;
+        if species.is_empty() {
+            return Some(0.0);
+        }
+        workspace
+            .geometry
+            .read(&self.radial, species, positions_ang);
+        self.forward(workspace);
+        Some(force_error.forward(&mut workspace.readout, &workspace.features.q))
     }
 
     fn forward(&self, w: &mut Workspace<T>) -> f64 {

@@ -1,5 +1,6 @@
-//! Readout: the energy of an atom from its scalars, E = Σ silu(q W₁ + b₁) · w₂ + b₂.
+//! Readout: a number from the scalars of an atom, silu(q W₁ + b₁) · w₂ + b₂; their sum is the energy.
 //!
+//! Of the H hidden units the energy has F/2.
 //! One output is a dot product of our own, not a matrix product: a product one column wide is cut
 //! into blocks that depend on the number of atoms.
 
@@ -12,7 +13,7 @@ use super::real::Real;
 #[derive(Clone, Debug)]
 pub struct Readout<T> {
     hidden: Linear<T>,
-    /// w₂    (F/2,)
+    /// w₂    (H,)
     weight: Vec<T>,
     /// b₂
     bias: f64,
@@ -21,19 +22,19 @@ pub struct Readout<T> {
 /// What the readout of N atoms keeps for its gradient.
 #[derive(Clone, Debug)]
 pub struct Tape<T> {
-    /// silu' of the hidden units                   (N, F/2)
+    /// silu' of the hidden units                   (N, H)
     slope: Vec<T>,
-    /// hidden units; afterwards their gradient     (N, F/2)
+    /// hidden units; afterwards their gradient     (N, H)
     hidden: Vec<T>,
 }
 
 impl<T: Real> Readout<T> {
-    /// Takes the weights of the readout.
-    pub fn new(student: &Student) -> Self {
+    /// Takes the weights called `name`.
+    pub fn new(student: &Student, name: &str) -> Self {
         Self {
-            hidden: Linear::dense(student, "readout.hidden"),
-            weight: narrow(student.tensor("readout.out.weight")),
-            bias: f64::from(student.tensor("readout.out.bias")[0]),
+            hidden: Linear::dense(student, &format!("{name}.hidden")),
+            weight: narrow(student.tensor(&format!("{name}.out.weight"))),
+            bias: f64::from(student.tensor(&format!("{name}.out.bias"))[0]),
         }
     }
 
@@ -48,6 +49,11 @@ impl<T: Real> Readout<T> {
 
     /// The energy in eV, added up in f64.
     pub fn forward(&self, tape: &mut Tape<T>, q: &[T]) -> f64 {
+        self.atoms(tape, q).sum()
+    }
+
+    /// The output of every atom.
+    pub fn atoms(&self, tape: &mut Tape<T>, q: &[T]) -> impl Iterator<Item = f64> {
         let width = self.weight.len();
         let room = q.len() / self.hidden.inputs() * width;
         tape.slope.resize(room, T::ZERO);
@@ -55,9 +61,7 @@ impl<T: Real> Readout<T> {
         self.hidden.forward(q, &mut tape.slope);
         silu(&mut tape.slope, &mut tape.hidden);
         let atoms = tape.hidden.chunks_exact(width);
-        atoms
-            .map(|hidden| dot(hidden, &self.weight) + self.bias)
-            .sum()
+        atoms.map(|hidden| dot(hidden, &self.weight) + self.bias)
     }
 
     /// The gradient by q.

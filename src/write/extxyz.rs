@@ -14,6 +14,7 @@ use crate::replica::Replica;
 
 const DIGITS: usize = 9;
 const ENERGY_DIGITS: usize = 12;
+const ERROR_DIGITS: usize = 4;
 
 /// One frame, whether of a trajectory or a single point.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct Frame<'a> {
     pub forces_ev_per_ang: &'a [[f64; 3]],
     /// Potential energy, eV.
     pub energy_ev: f64,
+    /// Expected error of a force component, eV/Å, if it is known.
+    pub force_error_ev_per_ang: Option<f64>,
 }
 
 /// Where a frame stands in a trajectory.
@@ -46,6 +49,10 @@ pub fn push_frame(buffer: &mut Vec<u8>, frame: &Frame, moment: Option<&Moment>) 
     number::push_integer(buffer, frame.numbers.len() as u64);
     buffer.extend_from_slice(b"\nProperties=species:S:1:pos:R:3:forces:R:3 energy=");
     number::push(buffer, frame.energy_ev, ENERGY_DIGITS);
+    if let Some(error) = frame.force_error_ev_per_ang {
+        buffer.extend_from_slice(b" force_error_eV_per_ang=");
+        number::push(buffer, error, ERROR_DIGITS);
+    }
     if let Some(moment) = moment {
         buffer.extend_from_slice(b" step=");
         number::push_integer(buffer, moment.step);
@@ -79,6 +86,7 @@ pub fn push_single_point(buffer: &mut Vec<u8>, numbers: &[u8], replica: &Replica
         origin_ang: [0.0; 3],
         forces_ev_per_ang: &replica.forces_ev_per_ang,
         energy_ev: replica.energy_ev,
+        force_error_ev_per_ang: None,
     };
     push_frame(buffer, &frame, None);
 }
@@ -101,6 +109,7 @@ mod tests {
             origin_ang: [1.0, 0.0, 0.0],
             forces_ev_per_ang: &[[0.125, 0.0, -3.0], [0.0, 1.0 / 3.0, 0.0]],
             energy_ev: -2081.125,
+            force_error_ev_per_ang: Some(0.0625),
         };
         let moment = Moment {
             step: 300,
@@ -110,8 +119,8 @@ mod tests {
         let mut buffer = Vec::new();
         push_frame(&mut buffer, &frame, Some(&moment));
         let expected = "2\n\
-            Properties=species:S:1:pos:R:3:forces:R:3 energy=-2081.12500000 step=300 \
-            time_fs=150 replica=\"water-T0-1\" pbc=\"F F F\"\n\
+            Properties=species:S:1:pos:R:3:forces:R:3 energy=-2081.12500000 \
+            force_error_eV_per_ang=0.06250 step=300 time_fs=150 replica=\"water-T0-1\" pbc=\"F F F\"\n\
             O 0.0 0.0 -0.500000000 0.125000000 0.0 -3.00000000\n\
             H 1.00000000 0.250000000 1.00000000e-9 0.0 0.333333333 0.0\n";
         assert_eq!(String::from_utf8(buffer).unwrap(), expected);

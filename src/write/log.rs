@@ -10,19 +10,30 @@ use crate::replica::Replica;
 use crate::system::Molecule;
 use crate::units::BOLTZMANN_EV_PER_K;
 
-/// The first line.
-pub const HEADER: &[u8] =
-    b"replica,step,time_fs,temperature_K,potential_eV,kinetic_eV,conserved_eV\n";
+const COLUMNS: &[u8] = b"replica,step,time_fs,temperature_K,potential_eV,kinetic_eV,conserved_eV";
+/// The column of a force field that says how far off it may be.
+const COLUMN_OF_ERROR: &[u8] = b",force_error_eV_per_ang";
 
 const DIGITS: usize = 12;
+const DIGITS_OF_ERROR: usize = 4;
 
-/// Appends the line of one replica.
+/// Appends the first line.
+pub fn push_header(buffer: &mut Vec<u8>, with_errors: bool) {
+    buffer.extend_from_slice(COLUMNS);
+    if with_errors {
+        buffer.extend_from_slice(COLUMN_OF_ERROR);
+    }
+    buffer.push(b'\n');
+}
+
+/// Appends the line of one replica, with the expected error of its forces in eV/Å if it is known.
 pub fn push_row(
     buffer: &mut Vec<u8>,
     label: &str,
     molecule: &Molecule,
     degrees_of_freedom: usize,
     replica: &Replica,
+    force_error_ev_per_ang: Option<f64>,
 ) {
     let full_step_ev = molecule.kinetic_energy_ev(&replica.velocities_ang_per_fs);
     let freedom_ev_per_k = 0.5 * degrees_of_freedom as f64 * BOLTZMANN_EV_PER_K;
@@ -44,7 +55,25 @@ pub fn push_row(
         buffer.push(b',');
         number::push(buffer, value, DIGITS);
     }
+    if let Some(error) = force_error_ev_per_ang {
+        buffer.push(b',');
+        number::push(buffer, error, DIGITS_OF_ERROR);
+    }
     buffer.push(b'\n');
+}
+
+/// Replica, step and expected error of a line; none of a line without them.
+pub fn read_force_error(line: &str) -> Option<(&str, u64, f64)> {
+    let (label, numbers) = match line.strip_prefix('"') {
+        Some(rest) => rest.split_once("\","),
+        None => line.split_once(','),
+    }?;
+    let fields = |text: &[u8]| text.split(|byte| *byte == b',').count();
+    let mut numbers = numbers.split(',');
+    let step = numbers.next()?.parse().ok()?;
+    // Behind the columns that every log has, less replica and step.
+    let error = numbers.nth(fields(COLUMNS) - 2)?.parse().ok()?;
+    Some((label, step, error))
 }
 
 /// A field of text; compounds do have commas in their names. Labels have no quotation marks.
@@ -74,13 +103,28 @@ mod tests {
         replica.bath_heat_ev = 0.5;
         replica.velocities_ang_per_fs = vec![[0.0; 3]; 3];
         let mut row = Vec::new();
-        push_row(&mut row, "1,2-x-T0-0", &system.molecules[0], 9, &replica);
+        push_row(
+            &mut row,
+            "1,2-x-T0-0",
+            &system.molecules[0],
+            9,
+            &replica,
+            None,
+        );
         let row = String::from_utf8(row).unwrap();
         assert_eq!(
             row,
             "\"1,2-x-T0-0\",7,3.5,300.000000000,-2.50000000000,0.116333999039,-3.00000000000\n"
         );
-        let columns = HEADER.split(|byte| *byte == b',').count();
-        assert_eq!(row.split(',').count(), columns + 1);
+        for error in [None, Some(0.025)] {
+            let (mut header, mut row) = (Vec::new(), Vec::new());
+            push_header(&mut header, error.is_some());
+            push_row(&mut row, "x-T0-0", &system.molecules[0], 9, &replica, error);
+            let fields = |line: &[u8]| line.split(|byte| *byte == b',').count();
+            assert_eq!(fields(&row), fields(&header));
+            row.pop();
+            let line = std::str::from_utf8(&row).unwrap();
+            assert_eq!(read_force_error(line), error.map(|e| ("x-T0-0", 7, e)));
+        }
     }
 }

@@ -27,7 +27,7 @@ mod summary;
 pub use folder::{Folder, Mode};
 pub use label::labels;
 pub use outputs::{Offsets, Outputs, Resumed, Settings, dcd_name, extxyz_name, topology_name};
-pub use summary::{Failure, LastFrame, Outcome, Process, Speed, Summary};
+pub use summary::{Failure, Flag, LastFrame, Outcome, Process, Speed, Summary};
 
 /// The name of the checkpoint in an output folder.
 pub const CHECKPOINT: &str = "checkpoint.mdrun";

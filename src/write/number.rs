@@ -16,9 +16,9 @@ const POWERS: [f64; 19] = [
 const DECIMAL_MIN: f64 = 1e-6;
 const DECIMAL_MAX: f64 = 1e9;
 
-/// Appends `value` with `digits` significant digits, from 9 to 12.
+/// Appends `value` with `digits` significant digits, from 4 to 12.
 pub fn push(buffer: &mut Vec<u8>, value: f64, digits: usize) {
-    debug_assert!((9..=12).contains(&digits));
+    debug_assert!((4..=12).contains(&digits));
     let size = value.abs();
     if size == 0.0 {
         buffer.extend_from_slice(b"0.0");
@@ -131,6 +131,8 @@ mod tests {
         assert_eq!(text(9.999_999_999_9, 9), "10.00000000");
         assert_eq!(text(1.25e-9, 9), "1.25000000e-9");
         assert_eq!(text(-0.0, 9), "0.0");
+        assert_eq!(text(0.062_512, 4), "0.06251");
+        assert_eq!(text(123_456.7, 4), "123457.0");
         assert_eq!(text(f64::NAN, 9), "NaN");
         assert_eq!(text(-13_217.123_456_789, 12), "-13217.1234568");
     }
@@ -159,7 +161,7 @@ mod tests {
             let [a, b, ..] = philox4x32([draw, 0, 0, 0], [1, 2]);
             let fraction = f64::from(a) / f64::from(u32::MAX) - 0.5;
             let value = fraction * 10_f64.powi((b % 24) as i32 - 12);
-            for digits in [9, 12] {
+            for digits in [4, 9, 12] {
                 let read: f64 = text(value, digits).parse().unwrap();
                 // Half a unit of the last digit, relative to the leading one, and its rounding.
                 let bound = 0.501 * 10_f64.powi(1 - digits as i32) * value.abs();

@@ -44,6 +44,19 @@ pub struct Failure {
     pub last_good_frame: Option<LastFrame>,
 }
 
+/// A replica whose forces were expected to be farther off than the limit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flag {
+    /// Its label.
+    pub replica: String,
+    /// The first step in the log at which they were.
+    pub first_step: u64,
+    /// Lines of the log at which they were.
+    pub log_lines: u64,
+    /// The greatest expected error of them, eV/Å.
+    pub force_error_max_ev_per_ang: f64,
+}
+
 /// How fast this process was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Speed {
@@ -110,6 +123,11 @@ pub struct Summary {
     pub speed: Speed,
     /// Replicas that were frozen.
     pub failures: Vec<Failure>,
+    /// Expected error of a force above which a replica is flagged, eV/Å; none if the force field
+    /// says nothing about its error.
+    pub force_error_limit_ev_per_ang: Option<f64>,
+    /// Replicas that were flagged. They go on.
+    pub flags: Vec<Flag>,
 }
 
 impl Summary {
@@ -177,6 +195,8 @@ mod tests {
                     step: 200,
                 }),
             }],
+            force_error_limit_ev_per_ang: None,
+            flags: Vec::new(),
         };
         summary.write(&folder).unwrap();
         let text = std::fs::read_to_string(root.path().join(SUMMARY)).unwrap();

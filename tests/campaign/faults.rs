@@ -124,3 +124,71 @@ fn bad_input_ends_with_file_and_line_before_anything_is_written() {
     assert!(said.contains("cuda"), "{said}");
     assert!(!scene.path("out").exists());
 }
+
+/// A student that knows its own error: random weights, which expect about one eV/Å everywhere.
+const UNSURE: &str = r#"
+seed = 1
+[run]
+steps = 40
+timestep_fs = 0.01
+[[molecule]]
+structure = "methane.xyz"
+replicas = 2
+[output]
+log_every = 8
+[model]
+path = "tiny.safetensors"
+"#;
+
+#[test]
+fn replicas_whose_forces_are_expected_to_be_far_off_are_flagged_and_go_on() {
+    let scene = Scene::new();
+    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny.safetensors");
+    std::fs::copy(tiny, scene.path("tiny.safetensors")).unwrap();
+    let limited = |limit: &str| format!("{UNSURE}[limits]\nforce_error_eV_per_ang = {limit}\n");
+    scene.write("low.toml", &limited("1e-6"));
+    scene.write("high.toml", &limited("1e3"));
+
+    let said = scene.expect(0, &["low.toml", "--out", "whole"]);
+    assert!(said.contains("flagged: methane-T0-1 from step 0"), "{said}");
+    let log = std::fs::read_to_string(scene.path("whole/log.csv")).unwrap();
+    let last_column = |line: &str| line.rsplit(',').next().unwrap().to_owned();
+    let column: Vec<_> = log.lines().map(last_column).collect();
+    assert_eq!(column[0], "force_error_eV_per_ang");
+    let largest = column[1..]
+        .iter()
+        .map(|error| error.parse::<f64>().unwrap());
+    let largest = largest.fold(0.0, f64::max);
+
+    // Flags are of the whole run, however often it was interrupted and whatever its limit was then.
+    scene.expect(0, &["high.toml", "--out", "parts", "--steps", "16"]);
+    scene.expect(0, &["low.toml", "--out", "parts", "--resume"]);
+    assert_same(&scene.results("whole"), &scene.results("parts"));
+    for folder in ["whole", "parts"] {
+        let summary = scene.path(folder).join("summary.json");
+        let summary = std::fs::read_to_string(summary).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+        assert_eq!(summary["failed"], 0);
+        let flags = summary["flags"].as_array().unwrap();
+        assert_eq!(flags.len(), 2);
+        assert!(
+            flags
+                .iter()
+                .all(|f| f["first_step"] == 0 && f["log_lines"] == 6)
+        );
+        let largest_flag = flags
+            .iter()
+            .map(|f| f["force_error_max_ev_per_ang"].as_f64());
+        let largest_flag = largest_flag.flatten().fold(0.0, f64::max);
+        assert_eq!(largest_flag.to_bits(), largest.to_bits());
+    }
+    let said = scene.expect(0, &["high.toml", "--out", "calm"]);
+    assert!(!said.contains("flagged"), "{said}");
+
+    // A single point has the error of the first line of the log, to the digits of the file.
+    let words = ["eval", "methane.xyz", "--model", "tiny.safetensors"];
+    scene.expect(0, &[&words[..], &["-o", "point.extxyz"]].concat());
+    let point = std::fs::read_to_string(scene.path("point.extxyz")).unwrap();
+    let expected = format!("force_error_eV_per_ang={} ", column[1]);
+    assert!(point.contains(&expected), "{expected} is not in\n{point}");
+}

@@ -31,6 +31,11 @@ parameters = {
     for name, value in model.init(jax.random.PRNGKey(1), config).items()
 }
 reference = random.normal(-1000.0, 500.0, len(model.ELEMENTS))
+# Of its own error only the one without a core says something.
+drawn = np.random.default_rng(2)
+head = {name: 0.1 * drawn.standard_normal(shape) for name, shape in config.uncertainty_shapes(8).items()}
+of_head = {"uncertainty": json.dumps({"flag_above_ev_per_ang": 2.0})}
+
 structures = []
 for name in NAMES:
     symbols, positions = golden.embed(golden.STRUCTURES[name], random)
@@ -42,7 +47,8 @@ pressed = [(f"{name}, pressed", z, np.round(scale * x, 6)) for (name, z, x), sca
 for name, core, some in (("tiny", False, structures), ("tiny-core", True, structures + pressed)):
     own = dataclasses.replace(config, core=core)
     path = HERE / f"{name}.safetensors"
-    digest = format.write(path, parameters, own, reference, {"name": name, "licence": "CC0-1.0"})
+    metadata = {"name": name, "licence": "CC0-1.0"} | ({} if core else of_head)
+    digest = format.write(path, parameters | ({} if core else head), own, reference, metadata)
     rows = export.golden(*format.read(path)[:3], some)
     document = {"model": name, "tensors_sha256": digest, "precision": "float64", "structures": rows}
     (HERE / f"{name}.golden.json").write_text(json.dumps(document) + "\n")

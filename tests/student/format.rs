@@ -1,12 +1,13 @@
 //! Weights from damaged, foreign and hostile files: always one message, never a panic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use mdrun::student::Student;
 use mdrun::student::random::SplitMix;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
 
 const TINY: &[u8] = include_bytes!("../data/tiny.safetensors");
 
@@ -64,6 +65,30 @@ fn a_core_is_there_if_the_file_says_so() {
     // As the training code writes it.
     let written = read(include_bytes!("../data/tiny-core.safetensors")).unwrap();
     assert!(written.architecture.core);
+}
+
+#[test]
+fn a_student_may_say_nothing_about_its_error() {
+    let known = read(TINY).unwrap();
+    assert_eq!(known.domain().force_error_ev_per_ang, Some(2.0));
+    let silent = read(&changed(|parts| {
+        parts
+            .tensors
+            .retain(|name, _| !name.starts_with("uncertainty."));
+        let tensors: BTreeMap<_, _> = parts.tensors.iter().collect();
+        let mut hash = Sha256::new();
+        for (name, (_, _, data)) in tensors {
+            hash.update(name);
+            hash.update([0]);
+            hash.update(data);
+        }
+        let digest = hash.finalize();
+        let digits = digest.iter().fold(String::new(), |digits, byte| {
+            digits + &format!("{byte:02x}")
+        });
+        parts.metadata.insert("tensors_sha256".to_owned(), digits);
+    }));
+    assert_eq!(silent.unwrap().uncertainty, None);
 }
 
 type Change = fn(&mut Parts);
@@ -160,6 +185,35 @@ fn every_fault_is_named() {
             set(p, "architecture", "channels", "chanels");
         }),
     ];
+    expect(&faults);
+}
+
+#[test]
+fn every_fault_of_the_uncertainty_is_named() {
+    expect(&[
+        ("there is no tensor `uncertainty.out.bias`", |p| {
+            p.tensors.remove("uncertainty.out.bias");
+        }),
+        ("there is no tensor `uncertainty.hidden.bias`", |p| {
+            p.tensors.remove("uncertainty.hidden.bias");
+        }),
+        (
+            "tensor `uncertainty.hidden.bias` has the shape [2, 4] instead of one length",
+            |p| {
+                p.tensors.get_mut("uncertainty.hidden.bias").unwrap().1 = vec![2, 4];
+            },
+        ),
+        ("the metadata have no `uncertainty`", |p| {
+            p.metadata.remove("uncertainty");
+        }),
+        ("the error to flag must be above 0", |p| {
+            set(p, "uncertainty", "2.0", "-1");
+        }),
+    ]);
+}
+
+/// Every change leads to a refusal with its message.
+fn expect(faults: &[(&str, Change)]) {
     for (message, change) in faults {
         let error = read(&changed(change)).unwrap_err();
         assert!(error.contains(message), "{error}");

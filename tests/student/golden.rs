@@ -7,7 +7,7 @@ use mdrun::student::real::Real;
 use mdrun::student::{Network, Student};
 use serde::Deserialize;
 
-use super::evaluate;
+use super::{evaluate, force_error};
 use crate::molecules::{Molecule, norm};
 
 /// What stands in a `.golden.json` beside its `.safetensors`.
@@ -23,6 +23,8 @@ struct Structure {
     positions_ang: Vec<[f64; 3]>,
     energy_ev: f64,
     forces_ev_ang: Vec<[f64; 3]>,
+    /// Where the student knows its own error.
+    force_error_ev_ang: Option<f64>,
 }
 
 /// All golden files of the repository.
@@ -39,15 +41,16 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Largest errors over all structures: energy relative to √Σ F² Å, and |ΔF|/|F|.
-fn errors<T: Real>(path: &Path) -> (f64, f64) {
+/// Largest errors over all structures: energy relative to √Σ F² Å, |ΔF|/|F|, and Δε/ε of the
+/// expected error of a force.
+fn errors<T: Real>(path: &Path) -> (f64, f64, f64) {
     let golden: Golden = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let weights = path
         .to_string_lossy()
         .replace(".golden.json", ".safetensors");
     let student = Student::open(Path::new(&weights)).unwrap();
     let network = Network::<T>::new(&student);
-    let (mut of_energy, mut of_forces) = (0.0_f64, 0.0_f64);
+    let (mut of_energy, mut of_forces, mut of_uncertainty) = (0.0_f64, 0.0_f64, 0.0_f64);
     for structure in golden.structures {
         let index = |z: &u8| {
             student
@@ -61,6 +64,11 @@ fn errors<T: Real>(path: &Path) -> (f64, f64) {
             positions_ang: structure.positions_ang,
         };
         let (energy, forces) = evaluate(&network, &molecule);
+        let found = force_error(&network, &molecule);
+        assert_eq!(found.is_some(), structure.force_error_ev_ang.is_some());
+        if let (Some(found), Some(expected)) = (found, structure.force_error_ev_ang) {
+            of_uncertainty = of_uncertainty.max((found / expected - 1.0).abs());
+        }
         let expected = structure.forces_ev_ang;
         let size = norm(&expected);
         let difference: Vec<_> = forces
@@ -79,17 +87,17 @@ fn errors<T: Real>(path: &Path) -> (f64, f64) {
         of_energy = of_energy.max(energy_error);
         of_forces = of_forces.max(force_error);
     }
-    (of_energy, of_forces)
+    (of_energy, of_forces, of_uncertainty)
 }
 
 #[test]
 fn double_precision_agrees_with_the_training_code() {
     for path in files() {
         // Both compute in f64; the file keeps ten decimals of eV and of eV/Å.
-        let (energy, forces) = errors::<f64>(&path);
+        let (energy, forces, uncertainty) = errors::<f64>(&path);
         assert!(
-            energy < 1e-8 && forces < 1e-8,
-            "{}: {energy:e} {forces:e}",
+            energy < 1e-8 && forces < 1e-8 && uncertainty < 1e-8,
+            "{}: {energy:e} {forces:e} {uncertainty:e}",
             path.display()
         );
     }
@@ -98,10 +106,10 @@ fn double_precision_agrees_with_the_training_code() {
 #[test]
 fn single_precision_agrees_with_the_training_code() {
     for path in files() {
-        let (energy, forces) = errors::<f32>(&path);
+        let (energy, forces, uncertainty) = errors::<f32>(&path);
         assert!(
-            energy < 1e-4 && forces < 1e-4,
-            "{}: {energy:e} {forces:e}",
+            energy < 1e-4 && forces < 1e-4 && uncertainty < 1e-4,
+            "{}: {energy:e} {forces:e} {uncertainty:e}",
             path.display()
         );
     }

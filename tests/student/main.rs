@@ -28,6 +28,21 @@ fn evaluate<T: Real>(network: &Network<T>, molecule: &Molecule) -> (f64, Vec<[f6
     (energy, forces)
 }
 
+/// The expected error of its forces, in a workspace that has been used for the forces themselves.
+fn force_error<T: Real>(network: &Network<T>, molecule: &Molecule) -> Option<f64> {
+    let mut workspace = Workspace::new(network, 0);
+    let Molecule {
+        species,
+        positions_ang,
+    } = molecule;
+    let before = network.force_error(&mut workspace, species, positions_ang);
+    let mut forces = vec![[f64::NAN; 3]; species.len()];
+    network.evaluate(&mut workspace, species, positions_ang, &mut forces);
+    let after = network.force_error(&mut workspace, species, positions_ang);
+    assert_eq!(before.map(f64::to_bits), after.map(f64::to_bits));
+    after
+}
+
 fn network<T: Real>(architecture: &Architecture, seed: u64) -> Network<T> {
     Network::new(&Student::random(architecture, seed))
 }

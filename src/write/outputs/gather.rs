@@ -65,6 +65,7 @@ impl Outputs {
                 origin_ang,
                 forces_ev_per_ang: &replica.forces_ev_per_ang,
                 energy_ev: replica.energy_ev,
+                force_error_ev_per_ang: None,
             };
             let moment = extxyz::Moment {
                 step: replica.step,
@@ -80,18 +81,25 @@ impl Outputs {
         Ok(())
     }
 
-    /// Adds a row of every replica that is running.
-    pub fn log(&mut self, system: &System, replicas: &[Replica]) -> Result<()> {
+    /// Adds a row of every replica that is running; `force_errors_ev_per_ang` are the expected
+    /// errors of their forces, (R,), if the force field knows them.
+    pub fn log(
+        &mut self,
+        system: &System,
+        replicas: &[Replica],
+        force_errors_ev_per_ang: Option<&[f64]>,
+    ) -> Result<()> {
         if self.log.is_empty() {
-            self.log.buffer().extend_from_slice(log::HEADER);
+            log::push_header(self.log.buffer(), force_errors_ev_per_ang.is_some());
         }
-        for (replica, label) in replicas.iter().zip(&self.labels) {
+        for (slot, (replica, label)) in replicas.iter().zip(&self.labels).enumerate() {
             if replica.is_running() {
                 self.step = self.step.max(replica.step);
                 let index = replica.id.molecule as usize;
                 let freedom = self.settings.degrees_of_freedom[index];
                 let molecule = &system.molecules[index];
-                log::push_row(self.log.buffer(), label, molecule, freedom, replica);
+                let error = force_errors_ev_per_ang.map(|errors| errors[slot]);
+                log::push_row(self.log.buffer(), label, molecule, freedom, replica, error);
             }
         }
         if self.log.waiting() >= BUFFER_BYTES_MAX {

@@ -8,6 +8,7 @@
 //! Invariant: no empty trajectory, no frame that is not finite, nothing of a replica after it
 //! failed.
 
+mod flags;
 mod gather;
 mod how_to_load;
 mod resume;

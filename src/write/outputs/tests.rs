@@ -27,7 +27,7 @@ fn advance(outputs: &mut Outputs, system: &System, replicas: &mut [Replica], fro
             outputs.frame(system, replicas).unwrap();
         }
         if step.is_multiple_of(2) {
-            outputs.log(system, replicas).unwrap();
+            outputs.log(system, replicas, None).unwrap();
         }
     }
 }
@@ -40,7 +40,7 @@ fn a_frozen_replica_is_written_no_more() {
     let folder = open(root.path(), Mode::Fresh);
     let mut outputs = Outputs::create(folder, settings(), &system, &replicas).unwrap();
     outputs.frame(&system, &replicas).unwrap();
-    outputs.log(&system, &replicas).unwrap();
+    outputs.log(&system, &replicas, None).unwrap();
     advance(&mut outputs, &system, &mut replicas, 0, 12);
     replicas[1].status = Status::Failed(Fault::TooHot(12_345.0));
     advance(&mut outputs, &system, &mut replicas, 12, 20);
