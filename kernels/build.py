@@ -104,12 +104,13 @@ def to_cubin(ptx, architecture, folder):
     ptxas.chmod(0o755)
     command = [ptxas, f"-arch={architecture}", "-O3", "--verbose", source, "-o", target]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    # A kernel's properties are followed by its registers; those of a function that it calls are not.
     kernels = {}
-    for name, body in re.findall(r"Function properties for (\w+)\n(.*?registers[^\n]*)", report, re.S):
-        spilt = sum(map(int, re.findall(r"(\d+) bytes spill", body)))
-        registers = int(re.search(r"Used (\d+) registers", body)[1])
-        shared = re.search(r"(\d+) bytes smem", body)
-        kernels[name] = {"registers": registers, "spilt_bytes": spilt, "shared_bytes": int(shared[1]) if shared else 0}
+    properties = r"Function properties for (\w+)\n(.*)\nptxas info\s+: Used (\d+) registers(.*)"
+    for name, memory, registers, rest in re.findall(properties, report):
+        spilt = sum(map(int, re.findall(r"(\d+) bytes spill", memory)))
+        shared = re.search(r"(\d+) bytes smem", rest)
+        kernels[name] = {"registers": int(registers), "spilt_bytes": spilt, "shared_bytes": int(shared[1]) if shared else 0}
     return target.read_bytes(), kernels
 
 

@@ -41,9 +41,9 @@ fn eval_writes_one_frame_for_each_in_the_same_order() {
     );
 }
 
-/// The nine vibrations of methane are of symmetry T₂, E, A₁ and T₂: threefold, twofold, once,
-/// threefold. The network has the molecule's symmetry, so they must be degenerate to the accuracy of
-/// the minimum and of the differences, whatever its weights.
+/// The nine vibrations of methane are of symmetry E and T₂ (bends), A₁ and T₂ (stretches): twofold,
+/// threefold, once, threefold. The network has the molecule's symmetry, so they must be degenerate to
+/// the accuracy of the minimum and of the differences, whatever its weights.
 #[test]
 fn minimize_then_modes_gives_the_vibrations_of_methane() {
     let scene = Scene::new();
@@ -61,7 +61,9 @@ fn minimize_then_modes_gives_the_vibrations_of_methane() {
         .map(|number| number.as_f64().unwrap())
         .collect();
     assert_eq!(found.len(), 9);
-    for set in [&found[0..3], &found[3..5], &found[6..9]] {
+    // Which of the bends is the lower one depends on the weights.
+    let lower = if found[2] - found[1] < 0.05 { 3 } else { 2 };
+    for set in [&found[..lower], &found[lower..5], &found[6..9]] {
         assert!(set[set.len() - 1] - set[0] < 0.05, "{found:?}");
     }
     // How accurate they are is the model card's business; these are bends and stretches of C–H.
