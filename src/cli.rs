@@ -166,6 +166,9 @@ pub struct Bench {
     /// Which force field, and where.
     #[command(flatten)]
     pub field: Field,
+    /// Also say where the time of a step goes (on a GPU)
+    #[arg(long)]
+    pub profile: bool,
     /// Print the results as JSON
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::batch;
 use crate::cli;
-use crate::engine::{self, Precision};
+use crate::engine::{self, Precision, StageTime};
 use crate::error::{Error, Result};
 use crate::integrate::{Scheme, start};
 use crate::replica::Parameters;
@@ -20,6 +20,9 @@ const PARAMETERS: Parameters = Parameters {
     temperature_k: 300.0,
     friction_per_fs: 0.001,
 };
+
+/// Steps over which the stages' times are taken.
+const PROFILED_STEPS: u64 = 20;
 
 /// Runs the command.
 pub fn run(arguments: &cli::Bench) -> Result<()> {
@@ -64,6 +67,11 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
             );
             return Err(Error::run(fault));
         }
+        let stages = if arguments.profile {
+            engine.profile(program, PROFILED_STEPS)?
+        } else {
+            Vec::new()
+        };
         let molecule_steps_per_s = steps_per_s * f64::from(count);
         let atom_steps_per_s = molecule_steps_per_s * structure.numbers.len() as f64;
         let ns_per_day = molecule_steps_per_s * PARAMETERS.timestep_fs * 1e-6 * 86_400.0;
@@ -75,15 +83,30 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "molecule_steps_per_s": molecule_steps_per_s,
                 "atom_steps_per_s": atom_steps_per_s,
                 "ns_per_day": ns_per_day,
+                "stages": stages.iter().map(|stage| serde_json::json!({
+                    "stage": stage.stage,
+                    "step_us": step_us(stage),
+                })).collect::<Vec<_>>(),
             }));
         } else {
             crate::tell!(
                 "{count:8}  {steps_per_s:7.0}  {molecule_steps_per_s:16.0}  {atom_steps_per_s:12.0}  {ns_per_day:8.1}"
             );
+            let whole_us: f64 = stages.iter().map(step_us).sum();
+            for stage in &stages {
+                let (name, part_us) = (stage.stage, step_us(stage));
+                let share = 100.0 * part_us / whole_us;
+                crate::tell!("    {name:18} {part_us:9.1} us a step  {share:4.1}%");
+            }
         }
     }
     if arguments.json {
         crate::tell!("{}", serde_json::Value::Array(results));
     }
     Ok(())
+}
+
+/// Time of one stage in one step.
+fn step_us(stage: &StageTime) -> f64 {
+    1e3 * stage.time_ms / PROFILED_STEPS as f64
 }

@@ -23,6 +23,7 @@ use crate::replica::{Parameters, Replica};
 use crate::student::Student;
 use crate::system::System;
 
+pub use cuda::StageTime;
 use cuda::{CudaEngine, Gpu, Limits};
 pub use device::{Device, Precision};
 use host::HostEngine;
@@ -59,6 +60,13 @@ pub trait Engine {
 
     /// Steps every running replica `steps` times; faults are looked for in every step.
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()>;
+
+    /// The same, and the time that each stage of the steps took on the device; none where the engine
+    /// cannot tell.
+    fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
+        self.advance(program, steps)?;
+        Ok(Vec::new())
+    }
 }
 
 /// An engine, and the device it found.

@@ -170,22 +170,6 @@ impl CudaEngine {
         tiles.map(|tiles| tiles.padding)
     }
 
-    /// Time on the device of every stage of `steps` steps, launched one by one.
-    pub fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
-        self.send()?;
-        let mut stages = Vec::new();
-        for Seated { batch, tiles, .. } in &self.batches {
-            let (gpu, system) = (&self.gpu, &self.system);
-            stages.extend(match (&self.tile_field, tiles) {
-                (Some(field), Some(tiles)) => {
-                    field.profile(gpu, system, batch, tiles, (program, steps))?
-                }
-                _ => gpu.time(|| (0..steps).try_for_each(|_| self.launch_step(batch, program)))?,
-            });
-        }
-        Ok(stages)
-    }
-
     /// Seats the replicas of `tiled` in a batch that is stepped in tiles, and the others in `parts`.
     fn seat(
         &mut self,
@@ -339,6 +323,21 @@ impl Engine for CudaEngine {
             }
         }
         self.gpu.synchronize()
+    }
+
+    fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
+        self.send()?;
+        let mut stages = Vec::new();
+        for Seated { batch, tiles, .. } in &self.batches {
+            let (gpu, system) = (&self.gpu, &self.system);
+            stages.extend(match (&self.tile_field, tiles) {
+                (Some(field), Some(tiles)) => {
+                    field.profile(gpu, system, batch, tiles, (program, steps))?
+                }
+                _ => gpu.time(|| (0..steps).try_for_each(|_| self.launch_step(batch, program)))?,
+            });
+        }
+        Ok(stages)
     }
 
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
