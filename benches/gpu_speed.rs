@@ -190,7 +190,7 @@ fn replicas(system: &System, count: usize) -> Vec<Replica> {
     (0..count as u32).map(replica).collect()
 }
 
-/// One of the molecules that the comparison with PyTorch uses, too.
+/// One of the molecules that the comparison with Python programs uses, too.
 fn molecule(name: &str) -> Result<Molecule> {
     let (path, text) = match name {
         "aspirin" => ("aspirin.xyz", include_str!("molecules/aspirin.xyz")),

@@ -91,11 +91,12 @@ mod tests {
     #[test]
     fn few_replicas_spread_and_many_share() {
         assert_eq!(Tiling::best(&[12; 5], 132, 64).unwrap().members.len(), 5);
-        let many = Tiling::best(&[12; 10_000], 132, 64).unwrap();
+        let atoms = vec![12; 10_000];
+        let many = Tiling::best(&atoms, 132, 64).unwrap();
         assert_eq!((many.rows, many.members.len()), (64, 2000));
-        assert_eq!(many.pairs_max(&[12; 10_000]), 5 * 144);
+        assert_eq!(many.pairs_max(&atoms), 5 * 144);
         // A GPU with less shared memory has small tiles only.
-        assert_eq!(Tiling::best(&[12; 10_000], 132, 16).unwrap().rows, 16);
+        assert_eq!(Tiling::best(&atoms, 132, 16).unwrap().rows, 16);
         assert_eq!(Tiling::best(&[65], 132, 64), None);
         assert_eq!(Tiling::best(&[], 132, 64), None);
     }
