@@ -9,7 +9,7 @@ from .shards import KINDS
 TEMPERATURES_K = ((10, 150, 250), (45, 300, 300), (25, 450, 600), (10, 800, 1000))
 # Not every molecule has a proton that could move within it: of "proton shift" a third cannot be made.
 SPECIAL_SHARES = {"rattled": 20, "torsion": 20, "stretched": 15, "approach": 25, "contact": 14, "hydrogen bond": 14,
-                  "proton shift": 20, "shared proton": 10}  # fmt: skip
+                  "proton shift": 20, "shared proton": 10, "squeezed": 25}  # fmt: skip
 # Replicas of a molecule with this element: rare ones, and those whose many bonding states take the most learning (P, S).
 ELEMENT_WEIGHTS = {15: 6, 16: 2, 35: 2, 17: 2, 9: 2}
 # (atoms at most, replicas): there are few small molecules, a loss by atom counts each for little, and they share least.
@@ -58,6 +58,8 @@ def draw_special(molecules, replica, n_frames, rng, shares=SPECIAL_SHARES):
             if not len(able):
                 continue
             first, second = rng.choice(able, len(kind)), np.full(len(kind), -1)
+        elif name == "squeezed":
+            first, second = (_by_element(molecules, small, owner, len(kind), rng) for _ in range(2))
         else:
             pool = np.where(rng.random(len(kind)) < 0.75, 0, 1)
             hydrogen = name in ("hydrogen bond", "shared proton")
@@ -67,6 +69,13 @@ def draw_special(molecules, replica, n_frames, rng, shares=SPECIAL_SHARES):
                 continue
         rows.append(np.stack([kind, first, second], 1))
     return np.concatenate(rows)
+
+
+def _by_element(molecules, pool, owner, count, rng):
+    """Molecules of the pool that have an element drawn evenly among those that any of them has."""
+    having = [np.bincount(owner[molecules.numbers == z], minlength=len(molecules)) > 0 for z in np.unique(molecules.numbers)]
+    pools = [part for has in having if len(part := pool[has[pool]])]
+    return np.array([rng.choice(pools[k]) for k in rng.integers(len(pools), size=count)], int)
 
 
 def _draw(pools, which, allowed, rng):

@@ -6,12 +6,15 @@ import time
 import numpy as np
 import torch
 
+from . import wall
 from .shards import KINDS, QUANTUM_ANG, centred, flatten, pad, starts, write
 from .teacher import PAIRS_MAX
 
 SPREAD_MAX_EV_ANG = 1.0
 SPREAD_MAX_SHARE = 0.2  # of the largest force: a wall known to a fifth is better than none
 FORCE_MAX_EV_ANG = 30.0
+WALL_FORCE_MAX_EV_ANG = 1000.0  # where the label is not the teacher's but that of wall.py
+WALLED = [KINDS.index(kind) for kind in ("approach", "squeezed")]
 BATCH_MAX = 4095  # molecules; the teacher multiplies 16 matrices for each, and batches beyond 65535 are less well trodden
 HALF_WIDTH_MAX_ANG = 32767 * QUANTUM_ANG
 
@@ -33,8 +36,11 @@ def batches(sizes, pairs_max=PAIRS_MAX, pairs_min=PAIRS_MAX // 8):
         begin += count
 
 
-def label(teacher, frames, path, member=False, half=False, log=print):
-    """Label `frames` and write those worth keeping; returns what was written, as a dict of arrays."""
+def label(teacher, frames, path, member=False, half=False, log=print, walled=False):
+    """Label `frames` and write those worth keeping; returns what was written, as a dict of arrays.
+
+    With `walled`, close pairs of atoms in frames of such kinds are labelled by wall.py.
+    """
     start = time.perf_counter()
     first = starts(frames.counts)
     results, dropped = [], collections.Counter()
@@ -43,9 +49,13 @@ def label(teacher, frames, path, member=False, half=False, log=print):
         positions, half_width = centred(pad(frames.positions, first, chosen, n), numbers)
         quanta = np.rint(np.nan_to_num(positions) / QUANTUM_ANG).clip(-32767, 32767).astype(np.int16)
         # The labels belong to the quantised coordinates, which f32 holds exactly.
-        labels = teacher.label(torch.from_numpy(quanta.astype(np.float32) * np.float32(QUANTUM_ANG)), torch.from_numpy(numbers))
+        x, z = torch.from_numpy(quanta.astype(np.float32) * np.float32(QUANTUM_ANG)), torch.from_numpy(numbers)
+        labels = teacher.label(x, z)
+        pair = np.where(np.isin(frames.kind[chosen], WALLED) & walled, frames.split[chosen], 0)
+        labels = wall.over(teacher, x, z, pair, labels)
         values = {name: tensor.numpy() for name, tensor in vars(labels).items() if tensor is not None}
-        keep = _worth_keeping(values, half_width, dropped, frames.kind[chosen])
+        most_ev_ang = np.where(pair > 0, WALL_FORCE_MAX_EV_ANG, FORCE_MAX_EV_ANG)
+        keep = _worth_keeping(values, half_width, most_ev_ang, dropped, frames.kind[chosen])
         results.append(_flat(frames, chosen[keep], numbers[keep], quanta[keep], {k: v[keep] for k, v in values.items()}))
     names = [name for name in results[0] if member or not name.endswith("_member")]
     arrays = {name: np.concatenate([part[name] for part in results]) for name in names}
@@ -61,14 +71,14 @@ def label(teacher, frames, path, member=False, half=False, log=print):
     return arrays
 
 
-def _worth_keeping(values, half_width, dropped, kind):
+def _worth_keeping(values, half_width, most_ev_ang, dropped, kind):
     """A mask of the frames to keep; each of the others is counted in `dropped` under the first reason that applies."""
     largest_force = np.linalg.norm(values["forces"], axis=-1).max(-1)
     spread = values.get("spread", np.zeros(len(kind)))
     reasons = {
         "too wide": ~(half_width < HALF_WIDTH_MAX_ANG),
         "not finite": ~(np.isfinite(values["energies"]) & np.isfinite(largest_force)),
-        "force": ~(largest_force < FORCE_MAX_EV_ANG),
+        "force": ~(largest_force < most_ev_ang),
         "spread": ~(spread < np.maximum(SPREAD_MAX_EV_ANG, SPREAD_MAX_SHARE * largest_force)),
     }
     keep = np.ones(len(kind), bool)

@@ -40,7 +40,7 @@ def relax(teacher, molecules, n_steps, graph):
     return dataclasses.replace(molecules, positions=positions)
 
 
-def dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, kind, partner, log=print):
+def dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, kind, partner, split, log=print):
     """Frames of the replicas at save_steps (R, F); those whose bonds broke are left out."""
     parts, broken, start, done = [], 0, time.perf_counter(), 0
     for chosen, n in batches(molecules.sizes[replica]):
@@ -64,6 +64,7 @@ def dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, k
             temperature_K=np.repeat(temperature_k[chosen], frames_each),
             line=np.repeat(molecules.line[molecule], frames_each),
             partner=np.repeat(partner[chosen], frames_each),
+            split=np.repeat(split[chosen], frames_each),
         )
         parts.append(frames.subset(intact.ravel()))
         done += len(chosen) * int(save_steps.max())
@@ -111,18 +112,20 @@ def special_frames(teacher, molecules, draws, settings, rng, workers, log=print)
     line = molecules.line[draws[:, 1]]
     partner = np.where(draws[:, 2] >= 0, molecules.line[draws[:, 2]], -1).astype(np.int32)
     kind = draws[:, 0].astype(np.uint8)
+    split = np.where(draws[:, 2] >= 0, molecules.sizes[draws[:, 1]], 0)
     structures = Molecules(
         line=line, first=starts([len(part) for part in numbers]), numbers=np.concatenate(numbers),
         positions=np.concatenate(made), bonds_first=starts([len(part) for part in bonds]), bonds=np.concatenate(bonds),
     )  # fmt: skip
     zero = np.zeros(len(draws), np.float32)
-    frames = Frames(structures.sizes, structures.numbers, structures.positions, kind, zero, line, partner)
+    frames = Frames(structures.sizes, structures.numbers, structures.positions, kind, zero, line, partner, split)
     if not runs.any():
         return frames
     chosen = np.flatnonzero(runs)
     save = rng.integers(*PAIR_STEPS, size=(len(chosen), 1))
     temperature_k = rng.choice(np.float32([200, 300, 450]), len(chosen))
-    moved = dynamics(teacher, structures, chosen, temperature_k, save, settings, kind[chosen], partner[chosen], log)
+    of_pairs = kind[chosen], partner[chosen], split[chosen]
+    moved = dynamics(teacher, structures, chosen, temperature_k, save, settings, *of_pairs, log)
     return Frames.join([frames.subset(~runs), moved])
 
 
@@ -146,14 +149,16 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
     log(f"{out.name}: {len(molecules)} molecules, {len(replica)} replicas, {save_steps.max()} steps")
     molecules = relax(teacher, molecules, arguments.relax_steps, settings.graph)
     log(f"  relaxed in {time.perf_counter() - start:.1f} s")
-    kind, partner = np.zeros(len(replica), np.uint8), np.full(len(replica), -1, np.int32)
-    frames = dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, kind, partner, log)
+    single = np.zeros(len(replica), np.uint8), np.full(len(replica), -1, np.int32), np.zeros(len(replica), int)
+    frames = dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, *single, log)
     n_special = round(special_share * arguments.frames * len(replica))
     if n_special:
-        draws = draw_special(molecules, replica, n_special, rng, SPECIAL_SHARES | arguments.special_shares)
+        shares = SPECIAL_SHARES | arguments.special_shares
+        shares = shares if arguments.wall else shares | {"squeezed": 0}
+        draws = draw_special(molecules, replica, n_special, rng, shares)
         frames = Frames.join([frames, special_frames(teacher, molecules, draws, settings, rng, workers, log)])
     log(f"  {len(frames)} structures in {time.perf_counter() - start:.1f} s")
-    return label(teacher, frames, out, arguments.member, arguments.half, log)
+    return label(teacher, frames, out, arguments.member, arguments.half, log, arguments.wall)
 
 
 def parse(words=None):
@@ -169,6 +174,7 @@ def parse(words=None):
     parser.add_argument("--special-shares", type=table, default={}, metavar="KIND=N,…", help="among special frames: approach=40, …")
     parser.add_argument("--special", type=float, default=0.1, help="share of special frames")
     parser.add_argument("--no-special", action="store_true")
+    parser.add_argument("--wall", action="store_true", help="frames of molecules pushed into each other, labelled by wall.py")
     parser.add_argument("--timestep-fs", type=float, default=1.5)
     parser.add_argument("--relax-steps", type=int, default=30)
     parser.add_argument("--equilibrate-fs", type=float, default=300)

@@ -20,7 +20,8 @@ import dataclasses
 
 import numpy as np
 
-KINDS = ("dynamics", "rattled", "torsion", "stretched", "approach", "contact", "hydrogen bond", "proton shift", "shared proton")
+KINDS = ("dynamics", "rattled", "torsion", "stretched", "approach", "contact", "hydrogen bond", "proton shift", "shared proton",
+         "squeezed")  # fmt: skip
 QUANTUM_ANG = 1 / 2048  # 16 bits reach 16 Å from the middle; a power of two, so that f32 holds it exactly
 
 # Single-bond covalent radii in Å (Cordero et al., 10.1039/b801115j).
@@ -100,6 +101,7 @@ class Frames:
     temperature_K: np.ndarray
     line: np.ndarray
     partner: np.ndarray
+    split: np.ndarray  # (M,) atoms of the first molecule of a pair, else 0
 
     @classmethod
     def join(cls, parts):

@@ -9,6 +9,7 @@ import numpy as np
 from .shards import COVALENT_RADIUS, KINDS
 
 TRIALS = 12
+RARITY = {1: 1, 6: 1, 7: 2, 8: 2, 9: 5, 15: 10, 16: 6, 17: 5, 35: 6}
 HYDROGEN_BONDING = (7, 8, 9, 16, 17)  # donors X of X-H, and acceptors
 
 
@@ -166,6 +167,31 @@ def approach(first, second, rng):
     return None
 
 
+def squeezed(first, second, rng):
+    """Two molecules pushed into each other until one pair of atoms is at 0.3 to 1 of its covalent distance, all others
+    farther by their own measure; the rarer an element, the more often it is the one."""
+    i, j = (rng.choice(len(numbers), p=_rarity(numbers)) for numbers, _, _ in (first, second))
+    tables = neighbours(len(first[0]), first[2]), neighbours(len(second[0]), second[2])
+    rest = COVALENT_RADIUS[first[0]][:, None] + COVALENT_RADIUS[second[0]][None]
+    fraction = rng.uniform(0.3, 1.0)
+    for _ in range(4 * TRIALS):
+        direction = outward(first, tables[0], i, np.radians(60), rng)
+        turn = rotation_onto(outward(second, tables[1], j, np.radians(60), rng), -direction, rng)
+        x = (second[1] - second[1][j]) @ turn.T + first[1][i] + fraction * rest[i, j] * direction
+        others = distances(first[1], x) / rest
+        others[i, j] = np.inf
+        if others.min() > fraction + 0.05:
+            return np.concatenate([first[1], x])
+    return None
+
+
+def _rarity(numbers):
+    """(N,) chances with which atoms are drawn: an element by how rare it is, its atoms evenly."""
+    elements, inverse, count = np.unique(numbers, return_inverse=True, return_counts=True)
+    weight = np.array([RARITY.get(int(z), 1) for z in elements])[inverse] / count[inverse]
+    return weight / weight.sum()
+
+
 def contact(first, second, rng):
     """Two molecules at random orientations, their closest contact 1.7 to 4 Å, or 2.4 to 4 Å between heavy atoms."""
     middle, other = first[1] - first[1].mean(0), (second[1] - second[1].mean(0)) @ random_rotation(rng).T
@@ -261,7 +287,8 @@ def hydrogen_bond(first, second, rng):
 
 
 SINGLE = {"rattled": rattled, "torsion": torsion, "stretched": stretched, "proton shift": proton_shift}
-PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond, "shared proton": shared_proton}
+PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond, "shared proton": shared_proton,
+          "squeezed": squeezed}  # fmt: skip
 
 
 def make(task):

@@ -1,4 +1,7 @@
-"""One training step, compiled whole: gather a batch, differentiate twice, clip, update, average.
+"""One training step, compiled whole: differentiate twice, clip, update, average.
+
+What differs from run to run, the number of frames and the schedule, is no part of it: a training that goes on with
+more frames, or begins its decay, finds its steps compiled.
 
 Loss, with a the atoms of the batch and A a constant (so that every atom of the data weighs the same, whatever
 the bucket):
@@ -9,6 +12,7 @@ The norm of an atom's force error grows linearly, so hot frames do not own the c
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +55,15 @@ def soft(x2):
     return jnp.sqrt(x2 + SOFTENING**2) - SOFTENING
 
 
-def make(config, settings, size, batch):
-    """step(state, arrays of the bucket, order, start) → (state, metrics), for frames order[start : start + batch]."""
+@functools.partial(jax.jit, static_argnums=3)
+def take(arrays, order, start, batch):
+    """Frames order[start : start + batch] of a bucket's arrays."""
+    rows = jax.lax.dynamic_slice(order, (start,), (batch,))
+    return tuple(array[rows] for array in arrays)
+
+
+def make(config, settings):
+    """step(state, schedule as an array, frames of one bucket) → (state, metrics)."""
     atoms_reference = settings.pairs / 24.0 * 0.8  # atoms in a batch of the 24-atom bucket, four fifths full
 
     def loss(parameters, weight, positions, species, energy, forces):
@@ -63,11 +74,11 @@ def make(config, settings, size, batch):
         force_mae = jnp.where(real[..., None], jnp.abs(f - forces), 0.0).sum() / (3 * real.sum())
         return (force_terms + weight * energy_terms) / atoms_reference, (force_mae, jnp.abs(e - energy).mean())
 
-    def step(state, arrays, order, start):
-        rows = jax.lax.dynamic_slice(order, (start,), (batch,))
-        positions, species, energy, forces = (array[rows] for array in arrays)
+    def step(state, schedule, frames):
+        positions, species, energy, forces = frames
+        schedule = Schedule(*schedule)
         samples = state["samples"].astype(jnp.float32)
-        weight = settings.schedule.weight_of_energy(samples)
+        weight = schedule.weight_of_energy(samples)
         (_, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
             state["parameters"], weight, positions, species.astype(jnp.int32), energy, forces
         )
@@ -83,7 +94,7 @@ def make(config, settings, size, batch):
         count = state["step"] + 1
         age = count.astype(jnp.float32)
         directions, moments = optimiser.update(settings.optimiser, gradients, state["moments"], count, config.channels)
-        rate = settings.schedule.learning_rate(samples)
+        rate = schedule.learning_rate(samples)
         parameters = {name: value - rate * directions[name] for name, value in state["parameters"].items()}
         keep = jnp.minimum(settings.average, (1.0 + age) / (10.0 + age))
         average = {name: keep * a + (1.0 - keep) * parameters[name] for name, a in state["average"].items()}
@@ -92,7 +103,7 @@ def make(config, settings, size, batch):
             "average": average,
             "moments": moments,
             "step": count,
-            "samples": state["samples"] + batch,
+            "samples": state["samples"] + len(energy),
             "gradient_norm": mean,
         }
         return new, jnp.stack([*errors, finite.astype(jnp.float32)])

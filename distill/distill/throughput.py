@@ -74,15 +74,16 @@ def main():
             batch = settings.batch(size, frames)
             state = step.init(jax.random.PRNGKey(0), config, settings)
             begin = time.time()
-            advance = step.make(config, settings, size, batch).lower(state, arrays, order, np.int32(0)).compile()
+            schedule, frames = settings.schedule.array(), step.take(arrays, order, np.int32(0), batch)
+            advance = step.make(config, settings).lower(state, schedule, frames).compile()
             compile_s = time.time() - begin
             memory_mb = advance.memory_analysis().temp_size_in_bytes / 1e6 if advance.memory_analysis() else float("nan")
-            state, metric = advance(state, arrays, order, np.int32(0))
+            state, metric = advance(state, schedule, frames)
             metric.block_until_ready()
             begin, steps = time.time(), 0
             while time.time() - begin < arguments.seconds:
                 for _ in range(10):
-                    state, metric = advance(state, arrays, order, np.int32(0))
+                    state, metric = advance(state, schedule, frames)
                 metric.block_until_ready()
                 steps += 10
             rate = steps * batch / (time.time() - begin)

@@ -11,6 +11,7 @@ import argparse
 import concurrent.futures
 import dataclasses
 import json
+import pathlib
 import time
 
 import jax
@@ -41,7 +42,7 @@ class Stream:
         if self.start + self.batch > len(self.bucket.frame):
             self.shuffle()
         self.start += self.batch
-        return self.bucket.arrays, self.order, np.int32(self.start - self.batch)
+        return step.take(self.bucket.arrays, self.order, np.int32(self.start - self.batch), self.batch)
 
 
 class Trainer:
@@ -49,6 +50,7 @@ class Trainer:
 
     def __init__(self, config, settings, buckets, state, seed, large_share=1.0):
         self.config, self.settings, self.state = config, settings, state
+        self.schedule = settings.schedule.array()
         self.random = np.random.default_rng([seed, int(state["samples"])])
         self.streams = [Stream(b, settings.batch(b.size, len(b.frame)), self.random) for b in buckets]
         share = np.array([len(s.bucket.frame) * (large_share if s.bucket.size > 32 else 1.0) for s in self.streams])
@@ -60,8 +62,8 @@ class Trainer:
         self.compile_s = time.time() - begin
 
     def compile(self, stream):
-        function = step.make(self.config, self.settings, stream.bucket.size, stream.batch)
-        return function.lower(self.state, stream.bucket.arrays, stream.order, np.int32(0)).compile()
+        frames = step.take(stream.bucket.arrays, stream.order, np.int32(0), stream.batch)
+        return step.make(self.config, self.settings).lower(self.state, self.schedule, frames).compile()
 
     def advance(self, samples):
         """Train on at least this many samples; (samples, mean force MAE, mean energy MAE in meV, skipped steps)."""
@@ -70,7 +72,7 @@ class Trainer:
         while done < samples:
             chosen = self.random.choice(len(self.streams), p=self.probability)
             stream = self.streams[chosen]
-            self.state, metric = self.steps[chosen](self.state, *stream.next())
+            self.state, metric = self.steps[chosen](self.state, self.schedule, stream.next())
             done += stream.batch
             metrics.append(metric)
             if len(metrics) % 32 == 0:  # dispatch runs ahead of the device, but not by much
@@ -97,13 +99,13 @@ def describe(table):
     )
 
 
-def run(trainer, valid, valid_buckets, reference_energy_ev, minutes, report_samples, valid_samples, total, log, save):
-    """Advance to `total` samples or the end of the minutes; reports, validates and saves on the way."""
+def run(trainer, valid, valid_buckets, reference_energy_ev, minutes, report_samples, valid_samples, total, log, save, until=None):
+    """Advance to `total` samples, the end of the minutes or until a file is there; reports, validates and saves on the way."""
     begin, history, next_valid = time.time(), [], 0
     training_s, trained = 0.0, 0
     while True:
         samples = int(trainer.state["samples"])
-        finished = samples >= total or time.time() - begin > 60 * minutes
+        finished = samples >= total or time.time() - begin > 60 * minutes or (until is not None and until.exists())
         if finished or samples >= next_valid:
             table = validate(trainer, valid, valid_buckets, reference_energy_ev)
             log({"samples": samples, "valid": table})
@@ -166,6 +168,7 @@ def parse(words=None):
     parser.add_argument("--checkpoint", required=True, help="written often, replaced each time")
     parser.add_argument("--resume", help="checkpoint to go on from; its student and optimiser are kept")
     parser.add_argument("--minutes", type=float, default=1e9, help="wall-clock limit of this run, validation included")
+    parser.add_argument("--until", type=pathlib.Path, help="end as soon as this file is there: more frames, say")
     parser.add_argument("--buckets", default="16,24,32,48,64")
     parser.add_argument("--atoms-max", type=int, help="leave out larger molecules")
     parser.add_argument("--large-share", type=float, default=1.0, help="factor on how often molecules over 32 atoms are drawn")
@@ -235,7 +238,7 @@ def main(words=None):
     save = lambda state: checkpoint.save(arguments.checkpoint, state, config, settings, extra)
     run(
         trainer, valid, valid_buckets, reference_energy_ev, arguments.minutes, arguments.report_samples,
-        arguments.valid_samples, arguments.total, log, save,
+        arguments.valid_samples, arguments.total, log, save, arguments.until,
     )
 
 

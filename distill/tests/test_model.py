@@ -195,11 +195,12 @@ def test_training_learns_and_resumes(tmp_path, optimiser):
     config = model.Config(channels=8, radial=8, tensor_channels=4)
     settings = step.Settings(optimiser, Schedule(rate=3e-3, warmup=64, decay_from=1e6, total=2e6), pairs=16 * 64)
     batch = settings.batch(8, len(bucket.frame))
-    advance = step.make(config, settings, 8, batch)
+    advance, schedule = step.make(config, settings), settings.schedule.array()
     order = jnp.arange(len(bucket.frame), dtype=jnp.int32)
+    frames = lambda i: step.take(bucket.arrays, order, np.int32(i * batch % len(order)), batch)
     state, errors = step.init(jax.random.PRNGKey(0), config, settings), []
     for i in range(120):
-        state, metric = advance(state, bucket.arrays, order, np.int32(i * batch % len(order)))
+        state, metric = advance(state, schedule, frames(i))
         errors.append(np.asarray(metric))
     errors = np.array(errors)
     assert errors[-10:, 0].mean() < 0.4 * errors[:10, 0].mean()
@@ -210,8 +211,8 @@ def test_training_learns_and_resumes(tmp_path, optimiser):
     assert (config_read, settings_read) == (config, settings)
     np.testing.assert_array_equal(extra["reference_energy_ev"], reference)
     assert {value.dtype for value in state["parameters"].values()} == {np.dtype(np.float32)}
-    state, metric = advance(state, bucket.arrays, order, np.int32(0))
-    loaded, metric_loaded = advance(loaded, bucket.arrays, order, np.int32(0))
+    state, metric = advance(state, schedule, frames(0))
+    loaded, metric_loaded = advance(loaded, schedule, frames(0))
     np.testing.assert_array_equal(metric, metric_loaded)
     # Moments are stored with 8 bits, so a step of root mean square 0.2 to 1 times the rate differs by some per cent.
     difference = [np.asarray(loaded["parameters"][name] - value).ravel() for name, value in state["parameters"].items()]
