@@ -5,14 +5,15 @@ Molecules whose distinct minima span at least 2 kcal/mol count.  The error of a 
 
     |[E_s(i) − mean_i E_s] − [E_t(i) − mean_i E_t]|      mean over the molecule's minima
 
-with E_s either at the teacher's minima, or at the student's own, reached from there.
+with E_s either at the teacher's minima, or at the student's own, reached from there.  With --reference the teacher's part
+is made once: `python -m distill.conformers --reference conformers-teacher.npz` makes it alone.
 """
 
 import argparse
 
 import numpy as np
 
-from . import fields
+from . import fields, reference
 from .minimise import minimise
 from .report import EV_KCAL_MOL, errors, finish
 from .shape import rmsd
@@ -44,31 +45,55 @@ def relative_errors(found, exact, groups):
     return np.concatenate([centred(found, rows) - centred(exact, rows) for rows in groups]) * EV_KCAL_MOL
 
 
+def teacher_part(arguments, structures):
+    """The teacher's minima; of the member, energies at those that count and at its own minima from there."""
+    field = fields.teachers(arguments)
+    at_minima, energies, converged = minimise(field["teacher"], structures, log=print)
+    part = {"positions": at_minima.positions, "energies": energies, "converged": converged}
+    kept = kept_of(at_minima, part)
+    if "member" in field and len(kept):
+        chosen = at_minima.take(kept)
+        _, own, reached = minimise(field["member"], chosen, log=print)
+        part |= {"member there": field["member"](chosen)[0], "member own": own, "member converged": reached}
+    return part
+
+
+def kept_of(at_minima, part):
+    """The minima that count."""
+    groups = distinct(at_minima, part["energies"], part["converged"])
+    return np.concatenate([*groups.values(), []]).astype(int)
+
+
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    fields.add_arguments(parser, "conformers")
+    fields.add_arguments(parser, "conformers", optional=True)
+    reference.add_argument(parser)
     arguments = parser.parse_args(words)
     structures = Structures.read(arguments.structures)
     structures = structures.take(structures.group < (arguments.groups or len(structures.names)))
-    opened = fields.opened(arguments)
-    at_minima, energies, converged = minimise(opened["teacher"], structures, log=print)
-    groups = distinct(at_minima, energies, converged)
-    if not groups:
+    part = reference.kept(arguments.reference, lambda: teacher_part(arguments, structures))
+    if not arguments.student:
+        return
+    at_minima = structures.moved(part["positions"])
+    kept = kept_of(at_minima, part)
+    if not len(kept):
         raise SystemExit(f"no molecule's minima span {SPAN_KCAL_MOL} kcal/mol")
-    kept = np.concatenate(list(groups.values()))
-    chosen, exact = at_minima.take(kept), energies[kept]
+    chosen, exact = at_minima.take(kept), part["energies"][kept]
+    groups = np.unique(chosen.group)
     rows = [np.flatnonzero(chosen.group == group) for group in groups]
 
+    student = fields.Student(arguments.student)
+    _, own, reached = minimise(student, chosen, log=print)
+    found = {"student": (student(chosen)[0], own, reached)}
+    if "member own" in part:
+        found["member"] = tuple(part[f"member {name}"] for name in ("there", "own", "converged"))
     table = {"at the teacher's minima": {}, "at own minima": {}}
-    details = {"molecules": chosen.names[list(groups)], "minima": [len(r) for r in rows], "converged": converged.mean()}
-    for who in ("student", "member"):
-        if who in opened:
-            there, _ = opened[who](chosen)
-            _, own, reached = minimise(opened[who], chosen, log=print)
-            table["at the teacher's minima"][who] = errors(relative_errors(there, exact, rows))
-            table["at own minima"][who] = errors(relative_errors(own, exact, rows))
-            details[f"{who} by molecule"] = [np.abs(relative_errors(there, exact, [r])).mean() for r in rows]
-            details[f"{who} converged"] = reached.mean()
+    details = {"molecules": chosen.names[groups], "minima": [len(r) for r in rows], "converged": part["converged"].mean()}
+    for who, (there, own, reached) in found.items():
+        table["at the teacher's minima"][who] = errors(relative_errors(there, exact, rows))
+        table["at own minima"][who] = errors(relative_errors(own, exact, rows))
+        details[f"{who} by molecule"] = [np.abs(relative_errors(there, exact, [r])).mean() for r in rows]
+        details[f"{who} converged"] = reached.mean()
     zero = relative_errors(np.zeros(len(exact)), exact, rows)
     table["at the teacher's minima"]["mean predictor"] = errors(zero)
     finish(arguments.out, "kcal/mol", table, details)

@@ -54,7 +54,8 @@ class Bucket:
 
 def load(patterns, optional=("energies_member", "forces_member")):
     """Shards by glob patterns → one dict of flat arrays, positions in Å (float32), plus `shard` (M,)."""
-    paths = sorted({path for pattern in patterns for path in glob.glob(str(pattern))})
+    found = {path for pattern in patterns for path in glob.glob(str(pattern))}
+    paths = sorted(path for path in found if not path.endswith(".partial.npz"))  # another process is still writing those
     if not paths:
         raise FileNotFoundError(f"no labelled shard matches {' '.join(map(str, patterns))}")
     parts, atoms = [], 0

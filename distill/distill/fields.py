@@ -78,24 +78,30 @@ class Member(Teacher):
         return energies.cpu().numpy(), forces.cpu().numpy()
 
 
-def add_arguments(parser, structures=None):
-    parser.add_argument("student", help="a .safetensors student, or a training's checkpoint (its averaged weights)")
+def add_arguments(parser, structures=None, optional=False):
+    """With `optional` there may be no student, and then the teacher's part alone is made."""
+    words = {"nargs": "?"} if optional else {}
+    parser.add_argument("student", help="a .safetensors student, or a training's checkpoint (its averaged weights)", **words)
     parser.add_argument("--teacher", default="aimnet2", help="aimnet2, or module:factory for an ASE calculator")
     parser.add_argument("--teacher-folder", type=pathlib.Path, default=".work/teacher")
     parser.add_argument("--device", help="cuda or cpu, for the teacher; default: cuda where there is one")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="the .json written")
+    parser.add_argument("--out", type=pathlib.Path, required=not optional, help="the .json written")
     if structures:
         parser.add_argument("--structures", type=pathlib.Path, default=f"evaluation/{structures}.npz", help="made by `prepare`")
         parser.add_argument("--groups", type=int, help="only the first groups")
 
 
-def opened(arguments):
-    """{"teacher", "student", "member"} → field; an ASE calculator has no members."""
+def teachers(arguments):
+    """{"teacher", "member"} → field; an ASE calculator has no members."""
     import torch
 
     from .teacher import Ensemble, open_teacher
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     teacher = open_teacher(arguments.teacher, arguments.teacher_folder, device, torch.float64)
-    fields = {"teacher": Teacher(teacher), "student": Student(arguments.student)}
-    return fields | ({"member": Member(teacher)} if isinstance(teacher, Ensemble) else {})
+    return {"teacher": Teacher(teacher)} | ({"member": Member(teacher)} if isinstance(teacher, Ensemble) else {})
+
+
+def opened(arguments):
+    """{"teacher", "member", "student"} → field."""
+    return teachers(arguments) | {"student": Student(arguments.student)}

@@ -8,6 +8,7 @@ Molecules come from lists that no student was trained on.  What is written trave
     dimers.npz      pairs of molecules, closest contact 1.7–4 Å (half hydrogen-bonded) and 4–8 Å
     chemistry.npz   the scans of scans.py
     stability.npz   600 molecules, one MMFF94 minimum each
+    floppy.npz      a chain of 60 atoms with 17 rotatable bonds
 """
 
 import argparse
@@ -26,6 +27,7 @@ from .structures import Structures
 ROTATABLE = Chem.MolFromSmarts("[!$(*#*)&!D1]-&!@[!$(*#*)&!D1]")
 ANGLES_DEG = np.arange(-180, 180, 15)
 ATOMS_MAX = 64
+FLOPPY = "COCCOCCOCCNC(=O)CCCCC(=O)OCCCCC"
 
 
 def molecules_of(paths, seed):
@@ -130,6 +132,11 @@ def dimers(molecules, count, rng):
     return groups
 
 
+def floppy():
+    molecule = Chem.AddHs(Chem.MolFromSmiles(FLOPPY))
+    return {FLOPPY: [(numbers_of(molecule), embedded(molecule, 1)[0], 0, 0)]}
+
+
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("smiles", type=pathlib.Path, nargs="+")
@@ -147,6 +154,7 @@ def main(words=None):
         "torsions": lambda: torsions(molecules(), arguments.count),
         "minima": lambda: minima(molecules(), arguments.count),
         "chemistry": scans.all_scans,
+        "floppy": floppy,
         "dimers": lambda: dimers(molecules(), arguments.dimers, np.random.default_rng(arguments.seed)),
     }
     for name, make in makers.items():

@@ -6,9 +6,10 @@ more frames, or begins its decay, finds its steps compiled.
 Loss, with a the atoms of the batch and A a constant (so that every atom of the data weighs the same, whatever
 the bucket):
 
-    [ Σ_a h(|ΔF_a|; δ) + w Σ_molecules h(|ΔE|; δ) ] / A        h(x; δ) = √(x² + δ²) − δ
+    [ Σ_a h(|ΔF_a|; δ) / s_a + w Σ_molecules h(|ΔE|; δ) / max_a s_a ] / A        h(x; δ) = √(x² + δ²) − δ,  s_a = 1 + |F_a| / F_0
 
-The norm of an atom's force error grows linearly, so hot frames do not own the capacity as they do with squares.
+The norm of an atom's force error grows linearly, so hot frames do not own the capacity as they do with squares; where
+the forces themselves are far beyond those of bonds, on the walls between atoms, it is their relative error that counts.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from . import model, optimiser
 from .schedule import Schedule
 
 SOFTENING = 0.01  # δ, in eV/Å and eV: below it the loss is quadratic
+HARD_EV_ANG = 10.0  # F_0
 CLIP = 3.0  # a gradient longer than this many times its running average is shortened
 
 
@@ -69,8 +71,9 @@ def make(config, settings):
     def loss(parameters, weight, positions, species, energy, forces):
         e, f = model.energy_and_forces(parameters, config, positions, species)
         real = species >= 0
-        force_terms = jnp.where(real, soft(((f - forces) ** 2).sum(-1)), 0.0).sum()
-        energy_terms = soft((e - energy) ** 2).sum()
+        scale = 1.0 + jnp.sqrt((forces**2).sum(-1)) / HARD_EV_ANG
+        force_terms = jnp.where(real, soft(((f - forces) ** 2).sum(-1)) / scale, 0.0).sum()
+        energy_terms = (soft((e - energy) ** 2) / scale.max(-1)).sum()
         force_mae = jnp.where(real[..., None], jnp.abs(f - forces), 0.0).sum() / (3 * real.sum())
         return (force_terms + weight * energy_terms) / atoms_reference, (force_mae, jnp.abs(e - energy).mean())
 

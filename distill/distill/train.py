@@ -177,6 +177,7 @@ def parse(words=None):
     parser.add_argument("--warmup", type=float, default=2e5, help="samples")
     parser.add_argument("--decay-from", type=float, default=4e7, help="samples")
     parser.add_argument("--total", type=float, default=6e7, help="samples")
+    parser.add_argument("--stop-at", type=float, help="samples at which this run ends; default: --total")
     parser.add_argument("--energy-weight", type=float, default=1.0)
     parser.add_argument("--energy-weight-final", type=float, default=4.0)
     parser.add_argument("--average", type=float, default=0.9995)
@@ -238,7 +239,7 @@ def main(words=None):
     save = lambda state: checkpoint.save(arguments.checkpoint, state, config, settings, extra)
     run(
         trainer, valid, valid_buckets, reference_energy_ev, arguments.minutes, arguments.report_samples,
-        arguments.valid_samples, arguments.total, log, save, arguments.until,
+        arguments.valid_samples, arguments.stop_at or arguments.total, log, save, arguments.until,
     )
 
 

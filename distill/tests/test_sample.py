@@ -141,7 +141,7 @@ def test_stretched_changes_one_bond_of_an_acyclic_molecule():
         assert (np.abs(ratio - 1) > 0.15).sum() <= 1 and 0.65 < ratio.min() and ratio.max() < 1.5
 
 
-@pytest.mark.parametrize("kind", ["contact", "hydrogen bond", "approach"])
+@pytest.mark.parametrize("kind", ["contact", "hydrogen bond", "approach", "squeezed"])
 def test_pairs_are_in_contact(kind):
     rng = np.random.default_rng(0)
     closest = []
@@ -150,7 +150,7 @@ def test_pairs_are_in_contact(kind):
         if x is not None:
             closest.append(special.distances(x[:9], x[9:]).min())
             assert np.allclose(special.distances(x[9:], x[9:]), special.distances(*[ETHANOL[1]] * 2), atol=1e-4)
-    low, high = {"contact": (1.7, 4.0), "hydrogen bond": (0.9, 2.6), "approach": (0.3, 3.1)}[kind]
+    low, high = {"contact": (1.7, 4.0), "hydrogen bond": (0.9, 2.6), "approach": (0.3, 3.1), "squeezed": (0.18, 1.5)}[kind]
     assert len(closest) > 10 and low <= min(closest) + 1e-4 and max(closest) <= high + 1e-4
 
 
@@ -232,6 +232,7 @@ def test_bad_labels_are_dropped(tmp_path):
     frames = Frames(
         counts=np.full(5, 3), numbers=np.tile(CYCLOPROPANE[0], 5), positions=positions.reshape(-1, 3),
         kind=np.zeros(5, np.uint8), temperature_K=np.zeros(5, np.float32), line=np.arange(5), partner=np.full(5, -1),
+        split=np.zeros(5, int),
     )  # fmt: skip
     said = []
     arrays = label.label(Teacher(), frames, tmp_path / "x.npz", log=said.append)
