@@ -79,17 +79,11 @@ struct Cursor {
 
 // The arrays of a tile at their places.
 template <int M>
-__device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& arrays) {
+__device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M> tile;
-    tile.v = reinterpret_cast<Half*>(shared + Regions<M>::V);
-    tile.phi = reinterpret_cast<Half*>(shared + Regions<M>::PHI);
-    tile.h = reinterpret_cast<Half*>(shared + Regions<M>::H);
-    tile.x = reinterpret_cast<Half*>(shared + Regions<M>::X);
-    tile.q = reinterpret_cast<float*>(shared + Regions<M>::Q);
-
     // Eight-byte numbers, 32 a row.
-    Cursor cursor{shared + Regions<M>::STATE};
+    Cursor cursor{tile_shared + Regions<M>::STATE};
     for (State* state : {&tile.state, &tile.saved}) {
         state->position_ang = cursor.take<double>(3 * ROWS);
         state->velocity_ang_per_fs = cursor.take<double>(3 * ROWS);
@@ -254,8 +248,7 @@ template <int M>
 __device__ inline void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
-    DYNAMIC_SHARED(shared, Regions<M>::BYTES);
-    Tile<M> tile = lay_out<M>(shared, arrays);
+    Tile<M> tile = lay_out<M>(arrays);
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);

@@ -67,6 +67,13 @@ struct TileStudent {
     int elements;
 };
 
+// Shared memory whose size the launch gives.
+#ifdef EMULATED
+alignas(16) static unsigned char tile_shared[227 << 10];
+#else
+extern __shared__ __align__(16) unsigned char tile_shared[];
+#endif
+
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
 // `x` and `q` for the gradients by densities.
@@ -120,8 +127,14 @@ struct Tile {
     const double* reference_ev;  // (R,)
     double* energy_of_row_ev;    // (M,)
     int* reached;                // (M,)
-    Half *v, *phi, *h, *x;       // (3, M, F), (M, 3F), (M, F), (M, 2F + T)
-    float* q;                    // (M, F)
+
+    // The compiler must see that these are shared memory, at fixed places: then an access is one
+    // instruction, and nothing else can be meant by it.
+    static __device__ Half* v() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::V); }      // (3, M, F)
+    static __device__ Half* phi() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::PHI); }  // (M, 3F)
+    static __device__ Half* h() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::H); }      // (M, F)
+    static __device__ Half* x() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::X); }      // (M, 2F + T)
+    static __device__ float* q() { return reinterpret_cast<float*>(tile_shared + Regions<M>::Q); }    // (M, F)
 };
 
 // ── Products ─────────────────────────────────────────────────────────────────────────────────────

@@ -52,13 +52,13 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
                 }
 #pragma unroll
                 for (int c = 0; c < COMPONENTS; c++)
-                    if (c >= first && c < last) tile.phi[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
+                    if (c >= first && c < last) tile.phi()[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
             }
         }
         __syncthreads();
 
         for (int c = first; c < last; c++) {
-            const Half* a = tile.phi + (c - first) * ROWS * stride;
+            const Half* a = tile.phi() + (c - first) * ROWS * stride;
             if (c < 4) {
                 float sum[M][1][4] = {};
                 const Packed& matrix = (c == 0 ? student.scalar : student.vector).forward;
@@ -71,9 +71,9 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
                     float2 gate = two(c == 0 ? student.gate0 : student.gate1, by_element);
                     if (c == 0) {
                         float2 base = two(student.embedding, by_element);
-                        two(tile.q, row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
+                        two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
                     } else {
-                        word(tile.v, ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
+                        word(tile.v(), ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
                     }
                 }
             } else {
@@ -102,7 +102,7 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
         if (!by_halves.has(n / 2)) continue;
         float low = sqrtf(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
         float high = sqrtf(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
-        word(tile.x, by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
+        word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
     }
 }
 
@@ -124,12 +124,12 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
             float sum[M][1][4] = {};
             const Packed& matrix = (c == 0 ? student.scalar : c < 4 ? student.vector : student.tensor).backward;
             const uint2* groups[1] = {matrix.group(n)};
-            const Half* dy = c == 0 ? tile.h : c < 4 ? tile.v + (c - 1) * ROWS * STRIDE_F : tile.phi + (c - 4) * ROWS * STRIDE_T;
+            const Half* dy = c == 0 ? tile.h() : c < 4 ? tile.v() + (c - 1) * ROWS * STRIDE_F : tile.phi() + (c - 4) * ROWS * STRIDE_T;
             product<M, 1>(sum, dy, c < 4 ? STRIDE_F : STRIDE_T, [](int m) { return 16 * m; }, matrix.depth, groups);
 #pragma unroll
             for (int m = 0; m < 2 * M; m++) {
                 int row = 16 * (m / 2) + 8 * (m % 2) + lane / 4;
-                word(tile.x, ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
+                word(tile.x(), ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
                     two_halves(sum[m / 2][0][m % 2 * 2], sum[m / 2][0][m % 2 * 2 + 1]);
             }
         }
@@ -142,7 +142,7 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
                 int slot = row * TILE_ROWS_MAX + n, partner = tile.scratch.partner[slot];
                 size_t pair = of.first_pair + (partner_of(partner) - of.first_row);
                 float4 u = tile.scratch.unit[slot];
-                const Half* da = tile.x + row * stride + element_of(partner) * RADIAL;
+                const Half* da = tile.x() + row * stride + element_of(partner) * RADIAL;
 
                 // Forward: A_c[z_b, k] += Y_c(u) B_k(r)
                 float dy[COMPONENTS] = {}, dr = 0.0f;

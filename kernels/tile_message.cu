@@ -55,26 +55,26 @@ __device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& st
     {
         float sum[M][1][4] = {};
         const uint2* groups[1] = {student.phi_hidden.matrix.forward.group(place.warp)};
-        product<M, 1>(sum, tile.x, STRIDE_X, of_m, DEPTH, groups);
+        product<M, 1>(sum, tile.x(), STRIDE_X, of_m, DEPTH, groups);
         float2 bias = two(student.phi_hidden.bias, place.channel);
 #pragma unroll
         for (int n = 0; n < 2 * M; n++) {
             float x0 = sum[n / 2][0][n % 2 * 2] + bias.x, x1 = sum[n / 2][0][n % 2 * 2 + 1] + bias.y;
             own(tile.scratch, Own::BEFORE + 16 + n) = two_halves(x0, x1);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
         }
     }
     __syncthreads();
     float sum[M][3][4] = {};
     const uint2* groups[3];
     for (int part = 0; part < 3; part++) groups[part] = student.phi_out.matrix.forward.group(part * TILE_WARPS + place.warp);
-    product<M, 3>(sum, tile.h, STRIDE_F, of_m, DEPTH, groups);
+    product<M, 3>(sum, tile.h(), STRIDE_F, of_m, DEPTH, groups);
 #pragma unroll
     for (int part = 0; part < 3; part++) {
         float2 bias = two(student.phi_out.bias, part * CHANNELS + place.channel);
 #pragma unroll
         for (int n = 0; n < 2 * M; n++)
-            word(tile.phi, place.row(n / 2, n % 2) * STRIDE_PHI + part * CHANNELS + place.channel) =
+            word(tile.phi(), place.row(n / 2, n % 2) * STRIDE_PHI + part * CHANNELS + place.channel) =
                 two_halves(sum[n / 2][part][n % 2 * 2] + bias.x, sum[n / 2][part][n % 2 * 2 + 1] + bias.y);
     }
     __syncthreads();
@@ -89,22 +89,22 @@ __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileSt
     {
         float sum[M][1][4] = {};
         const uint2* groups[1] = {student.phi_out.matrix.backward.group(place.warp)};
-        product<M, 1>(sum, tile.phi, STRIDE_PHI, of_m, 3 * DEPTH, groups);
+        product<M, 1>(sum, tile.phi(), STRIDE_PHI, of_m, 3 * DEPTH, groups);
 #pragma unroll
         for (int n = 0; n < 2 * M; n++) {
             Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + n));
             float d0 = sum[n / 2][0][n % 2 * 2] * tile_silu_slope(before.low);
             float d1 = sum[n / 2][0][n % 2 * 2 + 1] * tile_silu_slope(before.high);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
         }
     }
     __syncthreads();
     float sum[M][1][4] = {};
     const uint2* groups[1] = {student.phi_hidden.matrix.backward.group(place.warp)};
-    product<M, 1>(sum, tile.h, STRIDE_F, of_m, DEPTH, groups);
+    product<M, 1>(sum, tile.h(), STRIDE_F, of_m, DEPTH, groups);
 #pragma unroll
     for (int n = 0; n < 2 * M; n++) {
-        float2& dq = two(tile.q, place.row(n / 2, n % 2) * STRIDE_Q + place.channel);
+        float2& dq = two(tile.q(), place.row(n / 2, n % 2) * STRIDE_Q + place.channel);
         dq.x += sum[n / 2][0][n % 2 * 2];
         dq.y += sum[n / 2][0][n % 2 * 2 + 1];
     }
@@ -116,7 +116,7 @@ template <int M>
 __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     MessagePart part(student.filter);
-    Half* made = tile.h;
+    Half* made = tile.h();
     for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
         int count = tile.pairs.count[row];
         float sum[16] = {};  // (eight channels, q and v, two channels)
@@ -135,10 +135,10 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
                     int sender = partner_of(tile.scratch.partner[slot]);
                     float4 u = tile.scratch.unit[slot];
                     int phi = sender * STRIDE_PHI + part.channel + 8 * n, v = sender * STRIDE_F + part.channel + 8 * n;
-                    Pair16 a = two_floats(word(tile.phi, phi)), b = two_floats(word(tile.phi, phi + CHANNELS));
-                    Pair16 c = two_floats(word(tile.phi, phi + 2 * CHANNELS));
-                    Pair16 x = two_floats(word(tile.v, v)), y = two_floats(word(tile.v, v + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v, v + 2 * ROWS * STRIDE_F));
+                    Pair16 a = two_floats(word(tile.phi(), phi)), b = two_floats(word(tile.phi(), phi + CHANNELS));
+                    Pair16 c = two_floats(word(tile.phi(), phi + 2 * CHANNELS));
+                    Pair16 x = two_floats(word(tile.v(), v)), y = two_floats(word(tile.v(), v + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v(), v + 2 * ROWS * STRIDE_F));
                     float b0 = b.low * w[1][2 * half], b1 = b.high * w[1][2 * half + 1];
                     float c0 = c.low * w[2][2 * half], c1 = c.high * w[2][2 * half + 1];
                     float* to = sum + 8 * n;
@@ -161,12 +161,12 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
         int by_element = tile.batch.element[row] * CHANNELS + channel;
         if (component == 0) {
             float2 gate = two(student.gate_scalar, by_element);
-            float2& q = two(tile.q, row * STRIDE_Q + channel);
+            float2& q = two(tile.q(), row * STRIDE_Q + channel);
             q = {fmaf(gate.x, sum[0], q.x), fmaf(gate.y, sum[1], q.y)};
         } else {
             float2 gate = two(student.gate_vector, by_element);
             int at = ((component - 1) * ROWS + row) * STRIDE_F + channel;
-            Pair16 v = two_floats(word(tile.v, at));
+            Pair16 v = two_floats(word(tile.v(), at));
             word(made, at) = two_halves(fmaf(gate.x, sum[0], v.low), fmaf(gate.y, sum[1], v.high));
         }
     }
@@ -174,8 +174,8 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
     for (int n = threadIdx.x; n < 3 * ROWS * CHANNELS / 2; n += TILE_THREADS) {
         int row = n / (CHANNELS / 2), f2 = n % (CHANNELS / 2) * 2;
         int axis = row / ROWS;
-        word(tile.scratch.v_before, (axis * TILE_ROWS_MAX + row % ROWS) * CHANNELS + f2) = word(tile.v, row * STRIDE_F + f2);
-        word(tile.v, row * STRIDE_F + f2) = word(made, row * STRIDE_F + f2);
+        word(tile.scratch.v_before, (axis * TILE_ROWS_MAX + row % ROWS) * CHANNELS + f2) = word(tile.v(), row * STRIDE_F + f2);
+        word(tile.v(), row * STRIDE_F + f2) = word(made, row * STRIDE_F + f2);
     }
     __syncthreads();
 }
@@ -193,7 +193,7 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
         for (int n = 0; n < 2; n++)
 #pragma unroll
             for (int p = 0; p < 3; p++) {
-                phi[n][p] = word(tile.phi, row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
+                phi[n][p] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
                 before[n][p] = word(tile.scratch.v_before, p * AXIS + row * CHANNELS + part.channel + 8 * n);
             }
         float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
@@ -219,9 +219,9 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
                     int receiver = partner_of(tile.scratch.partner[slot]);
                     float4 u = tile.scratch.unit[slot];  // from the sender to the receiver: −u_ij
                     int at = receiver * STRIDE_F + part.channel + 8 * n;
-                    Pair16 q = two_floats(word(tile.x, receiver * STRIDE_X + part.channel + 8 * n));
-                    Pair16 x = two_floats(word(tile.v, at)), y = two_floats(word(tile.v, at + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v, at + 2 * ROWS * STRIDE_F));
+                    Pair16 q = two_floats(word(tile.x(), receiver * STRIDE_X + part.channel + 8 * n));
+                    Pair16 x = two_floats(word(tile.v(), at)), y = two_floats(word(tile.v(), at + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v(), at + 2 * ROWS * STRIDE_F));
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         auto of = [&](Pair16 pair) { return i == 0 ? pair.low : pair.high; };
@@ -258,7 +258,7 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
         for (int n = 0; n < 5; n++) sum[n] += __shfl_xor_sync(WHOLE_WARP, sum[n], 4);
         if ((part.lane & 4) == 0) {
             int channel = part.channel + part.lane / 16 * 8 + part.lane / 8 % 2;
-            Half* own_phi = tile.phi + row * STRIDE_PHI + channel;
+            Half* own_phi = tile.phi() + row * STRIDE_PHI + channel;
             const Half* own_v = tile.scratch.v_before + row * CHANNELS + channel;
             float phi_c = float_of(own_phi[2 * CHANNELS]);
             float of_c = fmaf(sum[4], float_of(own_v[2 * AXIS]), fmaf(sum[3], float_of(own_v[AXIS]), sum[2] * float_of(own_v[0])));

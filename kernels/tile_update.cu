@@ -38,7 +38,7 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
         float uv[3 * AT_ONCE][2][4] = {};
         const uint2* groups[2] = {update.mix.forward.group(place.warp), update.mix.forward.group(TILE_WARPS + place.warp)};
         auto row_of = [&](int i) { return i / AT_ONCE * ROWS + 16 * (first + i % AT_ONCE); };
-        product<3 * AT_ONCE, 2>(uv, tile.v, STRIDE_F, row_of, DEPTH, groups);
+        product<3 * AT_ONCE, 2>(uv, tile.v(), STRIDE_F, row_of, DEPTH, groups);
 #pragma unroll
         for (int n = 0; n < 2 * AT_ONCE; n++) {
             int m = n / 2, half = n % 2, row = place.row(first + m, half);
@@ -53,9 +53,9 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
                 norm2[0] = fmaf(of_v[0], of_v[0], norm2[0]);
                 norm2[1] = fmaf(of_v[1], of_v[1], norm2[1]);
             }
-            float2 q = two(tile.q, row * STRIDE_Q + place.channel);
-            word(tile.x, row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
-            word(tile.x, row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
+            float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
+            word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
+            word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
         }
     }
     __syncthreads();
@@ -63,13 +63,13 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
     {
         float sum[M][1][4] = {};
         const uint2* groups[1] = {update.hidden.matrix.forward.group(place.warp)};
-        product<M, 1>(sum, tile.x, STRIDE_X, of_m, 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), groups);
+        product<M, 1>(sum, tile.x(), STRIDE_X, of_m, 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), groups);
         float2 bias = two(update.hidden.bias, place.channel);
 #pragma unroll
         for (int n = 0; n < 2 * M; n++) {
             float x0 = sum[n / 2][0][n % 2 * 2] + bias.x, x1 = sum[n / 2][0][n % 2 * 2 + 1] + bias.y;
             own(tile.scratch, Own::BEFORE + LAYER * 8 + n) = two_halves(x0, x1);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
         }
     }
     __syncthreads();
@@ -83,7 +83,7 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
         groups[part] = update.out.matrix.forward.group(part * TILE_WARPS + place.warp);
         bias[part] = two(update.out.bias, part * CHANNELS + place.channel);
     }
-    product<M, OUTPUTS>(acb, tile.h, STRIDE_F, of_m, DEPTH, groups);
+    product<M, OUTPUTS>(acb, tile.h(), STRIDE_F, of_m, DEPTH, groups);
 #pragma unroll
     for (int n = 0; n < 2 * M; n++) {
         int m = n / 2, half = n % 2, row = place.row(m, half);
@@ -91,17 +91,17 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
         unsigned c_word = two_halves(acb[m][1][2 * half] + bias[1].x, acb[m][1][2 * half + 1] + bias[1].y);
         Pair16 c = two_floats(c_word);
         own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2) = c_word;
-        float2& q = two(tile.q, row * STRIDE_Q + place.channel);
+        float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
         q.x += fmaf(c.low, mixed.dot(0), acb[m][0][2 * half] + bias[0].x);
         q.y += fmaf(c.high, mixed.dot(1), acb[m][0][2 * half + 1] + bias[0].y);
-        word(tile.x, row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
+        word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
         if constexpr (!LAST) {
             unsigned b_word = two_halves(acb[m][2][2 * half] + bias[2].x, acb[m][2][2 * half + 1] + bias[2].y);
             Pair16 b = two_floats(b_word);
             own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1) = b_word;
 #pragma unroll
             for (int axis = 0; axis < 3; axis++) {
-                unsigned& v_word = word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel);
+                unsigned& v_word = word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel);
                 Pair16 v = two_floats(v_word);
                 v_word = two_halves(fmaf(b.low, mixed.u[axis][0], v.low), fmaf(b.high, mixed.u[axis][1], v.high));
             }
@@ -127,13 +127,13 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
     };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
-    Half* operand = LAST ? tile.x : tile.phi;
+    Half* operand = LAST ? tile.x() : tile.phi();
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
 #pragma unroll
     for (int n = 0; n < 2 * M; n++) {
         int row = place.row(n / 2, n % 2);
         TileMixed mixed(tile.scratch, LAYER, n);
-        float2 dq = two(tile.q, row * STRIDE_Q + place.channel);
+        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
         word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
         word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * mixed.dot(0), dq.y * mixed.dot(1));
         if constexpr (!LAST) {
@@ -157,7 +157,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
             Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + LAYER * 8 + n));
             float d0 = sum[n / 2][0][n % 2 * 2] * tile_silu_slope(before.low);
             float d1 = sum[n / 2][0][n % 2 * 2 + 1] * tile_silu_slope(before.high);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
         }
     }
     __syncthreads();
@@ -165,7 +165,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
     if constexpr (FIRST && TENSOR_CHANNELS > 0) {
         float sum[ByHalves<M>::COUNT][1][4] = {};
         const uint2* groups[1] = {update.hidden.matrix.backward.group(2 * TILE_WARPS + by_halves.group)};
-        product<ByHalves<M>::COUNT, 1>(sum, tile.h, STRIDE_F, [&](int i) { return by_halves.first_row(i); }, DEPTH, groups);
+        product<ByHalves<M>::COUNT, 1>(sum, tile.h(), STRIDE_F, [&](int i) { return by_halves.first_row(i); }, DEPTH, groups);
 #pragma unroll
         for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
             if (!by_halves.has(n / 2)) continue;
@@ -184,7 +184,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
             float d1 = sum[n / 2][0][n % 2 * 2 + 1] / sqrtf(norm2[1]) * gate.y;
 #pragma unroll
             for (int c = 0; c < 5; c++)
-                word(tile.phi, (c * ROWS + row) * STRIDE_T + by_halves.channel) = two_halves(d0 * t[c].low, d1 * t[c].high);
+                word(tile.phi(), (c * ROWS + row) * STRIDE_T + by_halves.channel) = two_halves(d0 * t[c].low, d1 * t[c].high);
         }
     }
 
@@ -194,7 +194,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
         float dx[M][2][4] = {};
         const uint2* groups[2] = {update.hidden.matrix.backward.group(place.warp),
                                   update.hidden.matrix.backward.group(TILE_WARPS + place.warp)};
-        product<M, 2>(dx, tile.h, STRIDE_F, of_m, DEPTH, groups);
+        product<M, 2>(dx, tile.h(), STRIDE_F, of_m, DEPTH, groups);
 #pragma unroll
         for (int n = 0; n < 2 * M; n++) {
             int m = n / 2, half = n % 2, row = place.row(m, half);
@@ -202,7 +202,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
             Pair16 c = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2));
             Pair16 b = {0.0f, 0.0f};
             if constexpr (!LAST) b = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1));
-            float2& dq = two(tile.q, row * STRIDE_Q + place.channel);
+            float2& dq = two(tile.q(), row * STRIDE_Q + place.channel);
             // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
             float d_dot[2] = {dq.x * c.low, dq.y * c.high};
             float per_norm[2] = {dx[m][1][2 * half] / sqrtf(mixed.norm2(0) + student.norm_epsilon),
@@ -215,7 +215,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
                     du[0] = fmaf(b.low, dv.low, du[0]);
                     du[1] = fmaf(b.high, dv.high, du[1]);
                 }
-                word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
+                word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
                 of_v[n][axis] = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
                                            fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
             }
@@ -229,16 +229,16 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
     float dv[3 * M][1][4] = {};
     auto of_axis = [](int i) { return i / M * ROWS + 16 * (i % M); };
     const uint2* of_u[1] = {update.mix.backward.group(place.warp)};
-    product<3 * M, 1>(dv, tile.v, STRIDE_F, of_axis, DEPTH, of_u);
+    product<3 * M, 1>(dv, tile.v(), STRIDE_F, of_axis, DEPTH, of_u);
     __syncthreads();
 #pragma unroll
     for (int n = 0; n < 2 * M; n++)
 #pragma unroll
         for (int axis = 0; axis < 3; axis++)
-            word(tile.v, (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = of_v[n][axis];
+            word(tile.v(), (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = of_v[n][axis];
     __syncthreads();
     const uint2* after_u[1] = {of_u[0] + DEPTH * WARP};
-    product<3 * M, 1>(dv, tile.v, STRIDE_F, of_axis, DEPTH, after_u);
+    product<3 * M, 1>(dv, tile.v(), STRIDE_F, of_axis, DEPTH, after_u);
     __syncthreads();
 
 #pragma unroll
@@ -247,12 +247,12 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
         int by_element = tile.batch.element[row] * CHANNELS + place.channel;
         float2 of_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element);
         float2 of_vector = two(FIRST ? student.gate1 : student.gate_vector, by_element);
-        float2 dq = two(tile.q, row * STRIDE_Q + place.channel);
+        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
         unsigned gated = two_halves(dq.x * of_scalar.x, dq.y * of_scalar.y);
         if constexpr (FIRST)
-            word(tile.h, row * STRIDE_F + place.channel) = gated;
+            word(tile.h(), row * STRIDE_F + place.channel) = gated;
         else
-            word(tile.x, row * STRIDE_X + place.channel) = gated;
+            word(tile.x(), row * STRIDE_X + place.channel) = gated;
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             float d[2] = {dv[axis * M + m][0][2 * half], dv[axis * M + m][0][2 * half + 1]};
@@ -264,7 +264,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
                 d[0] += kept.low;
                 d[1] += kept.high;
             }
-            word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(d[0] * of_vector.x, d[1] * of_vector.y);
+            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(d[0] * of_vector.x, d[1] * of_vector.y);
         }
     }
     __syncthreads();
