@@ -100,7 +100,8 @@ struct Own {
     static constexpr int FACTORS = UV + 2 * 8 * 6;      // c and b of 2 layers, 8 rows
     static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
     static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
-    static constexpr int WORDS = TENSOR + 4 * 5;
+    static constexpr int TURN = TENSOR + 4 * 5;         // what waits until its place is free: 8 rows, 3 axes
+    static constexpr int WORDS = TURN + 8 * 3;
 };
 
 // Global memory that one block works in.
@@ -174,6 +175,35 @@ __device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride,
         }
     }
 }
+
+// Columns of a matrix in the registers of the warp that owns them: DEPTH sixteens of rows, N groups of
+// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.
+template <int N, int DEPTH>
+struct Columns {
+    uint2 of[DEPTH][N];
+
+    template <class GroupOf>
+    __device__ Columns(const Packed& matrix, GroupOf group_of) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const uint2* group = matrix.group(group_of(n));
+#pragma unroll
+            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
+        }
+    }
+
+    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.
+    template <int FIRST = 0, int LAST = DEPTH>
+    __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
+#pragma unroll
+        for (int k = FIRST; k < LAST; k++) {
+            unsigned a[4];
+            load_rows(a, x + 16 * (k - FIRST), stride);
+#pragma unroll
+            for (int n = 0; n < N; n++) multiply_add(sum[n], a, of[k][n]);
+        }
+    }
+};
 
 // The place of a thread: its first channel, and row `half` of sixteen m.
 struct Place {

@@ -51,31 +51,37 @@ template <int M>
 __device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
-    auto of_m = [](int m) { return 16 * m; };
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {student.phi_hidden.matrix.forward.group(place.warp)};
-        product<M, 1>(sum, tile.x(), STRIDE_X, of_m, DEPTH, groups);
+        Columns<1, DEPTH> hidden(student.phi_hidden.matrix.forward, part_of);
         float2 bias = two(student.phi_hidden.bias, place.channel);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            float x0 = sum[n / 2][0][n % 2 * 2] + bias.x, x1 = sum[n / 2][0][n % 2 * 2 + 1] + bias.y;
-            own(tile.scratch, Own::BEFORE + 16 + n) = two_halves(x0, x1);
-            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            for (int half = 0; half < 2; half++) {
+                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
+                own(tile.scratch, Own::BEFORE + 16 + 2 * m + half) = two_halves(x0, x1);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            }
         }
     }
+    Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
+    float2 bias[3];
+#pragma unroll
+    for (int part = 0; part < 3; part++) bias[part] = two(student.phi_out.bias, part * CHANNELS + place.channel);
     __syncthreads();
-    float sum[M][3][4] = {};
-    const uint2* groups[3];
-    for (int part = 0; part < 3; part++) groups[part] = student.phi_out.matrix.forward.group(part * TILE_WARPS + place.warp);
-    product<M, 3>(sum, tile.h(), STRIDE_F, of_m, DEPTH, groups);
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[3][4] = {};
+        out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int part = 0; part < 3; part++) {
-        float2 bias = two(student.phi_out.bias, part * CHANNELS + place.channel);
+        for (int part = 0; part < 3; part++)
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++)
-            word(tile.phi(), place.row(n / 2, n % 2) * STRIDE_PHI + part * CHANNELS + place.channel) =
-                two_halves(sum[n / 2][part][n % 2 * 2] + bias.x, sum[n / 2][part][n % 2 * 2 + 1] + bias.y);
+            for (int half = 0; half < 2; half++)
+                word(tile.phi(), place.row(m, half) * STRIDE_PHI + part * CHANNELS + place.channel) =
+                    two_halves(sum[part][2 * half] + bias[part].x, sum[part][2 * half + 1] + bias[part].y);
     }
     __syncthreads();
 }
@@ -85,28 +91,34 @@ template <int M>
 __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
-    auto of_m = [](int m) { return 16 * m; };
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {student.phi_out.matrix.backward.group(place.warp)};
-        product<M, 1>(sum, tile.phi(), STRIDE_PHI, of_m, 3 * DEPTH, groups);
+        Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + n));
-            float d0 = sum[n / 2][0][n % 2 * 2] * tile_silu_slope(before.low);
-            float d1 = sum[n / 2][0][n % 2 * 2 + 1] * tile_silu_slope(before.high);
-            word(tile.h(), place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            for (int half = 0; half < 2; half++) {
+                Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + 2 * m + half));
+                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
+                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            }
         }
     }
+    Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
     __syncthreads();
-    float sum[M][1][4] = {};
-    const uint2* groups[1] = {student.phi_hidden.matrix.backward.group(place.warp)};
-    product<M, 1>(sum, tile.h(), STRIDE_F, of_m, DEPTH, groups);
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[1][4] = {};
+        hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++) {
-        float2& dq = two(tile.q(), place.row(n / 2, n % 2) * STRIDE_Q + place.channel);
-        dq.x += sum[n / 2][0][n % 2 * 2];
-        dq.y += sum[n / 2][0][n % 2 * 2 + 1];
+        for (int half = 0; half < 2; half++) {
+            float2& dq = two(tile.q(), place.row(m, half) * STRIDE_Q + place.channel);
+            dq.x += sum[0][2 * half];
+            dq.y += sum[0][2 * half + 1];
+        }
     }
     __syncthreads();
 }

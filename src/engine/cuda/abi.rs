@@ -246,7 +246,7 @@ pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
 pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
 /// Words that a thread of a tile keeps from the forward to the backward pass.
-pub const OWN_WORDS: usize = 172;
+pub const OWN_WORDS: usize = 196;
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
