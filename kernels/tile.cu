@@ -29,9 +29,7 @@ struct Tiles {
 struct ScratchArrays {
     unsigned* own;
     Half *v_before, *dv_before;
-    int* partner;
-    float4* unit;
-    Half *basis, *slope;
+    Slot* slots;
     float4* partial;
     int pairs_max;  // of a tile
     Pairs pairs;    // of them; count, basis and slope are not used
@@ -119,10 +117,7 @@ __device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
     tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
-    tile.scratch.partner = arrays.partner + first_slot;
-    tile.scratch.unit = arrays.unit + first_slot;
-    tile.scratch.basis = arrays.basis + first_slot * RADIAL;
-    tile.scratch.slope = arrays.slope + first_slot * RADIAL;
+    tile.scratch.slots = arrays.slots + first_slot;
     tile.scratch.partial = arrays.partial + first_slot * (CHANNELS / 16);
     return tile;
 }

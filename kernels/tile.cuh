@@ -104,16 +104,21 @@ struct Own {
     static constexpr int WORDS = TURN + 8 * 3;
 };
 
+// A neighbour of a row and all that the network sees of it: one address, and the rest are offsets.
+struct alignas(16) Slot {
+    float4 unit;                 // from the row to the neighbour
+    int row, element, unused[2];  // the neighbour's
+    unsigned basis[RADIAL / 2];  // B, two in a word
+    unsigned slope[RADIAL / 2];  // B'
+};
+
 // Global memory that one block works in.
 struct Scratch {
     unsigned* own;      // (Own::WORDS, threads)
     Half* v_before;     // (3, 64, F) vectors before the message
     Half* dv_before;    // (3, 64, F) the gradient by them
-    // Of the message, by slot: up to 64 neighbours of each row, in sixteens.
-    int* partner;       // (64, 64) the neighbour's row
-    float4* unit;       // (64, 64)
-    Half *basis, *slope;  // (64, 64, K)
-    float4* partial;    // (64, 64, F/16) gradients by pairs, sixteen channels each
+    Slot* slots;        // (64, 64) up to 64 neighbours of each row, in sixteens
+    float4* partial;    // (64, 64, F/16) gradients by pairs of the message, sixteen channels each
 };
 
 template <int M>

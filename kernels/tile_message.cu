@@ -9,13 +9,14 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_update.cu"
 
-// Sixteen neighbours' radial functions as the left factor of a product.
-__device__ inline void load_slots(unsigned (&a)[4], Half* array, int first_slot) {
-    int lane = threadIdx.x % WARP, at = (first_slot + lane / 4) * RADIAL + lane % 4 * 2;
-    a[0] = word(array, at);
-    a[1] = word(array, at + 8 * RADIAL);
-    a[2] = word(array, at + 8);
-    a[3] = word(array, at + 8 * RADIAL + 8);
+// Sixteen neighbours' radial functions as the left factor of a product; `slot` is the lane's own one.
+__device__ inline void load_slots(unsigned (&a)[4], const unsigned* of_slot) {
+    constexpr int EIGHT_SLOTS = 8 * sizeof(Slot) / sizeof(unsigned);
+    int t = threadIdx.x % 4;
+    a[0] = of_slot[t];
+    a[1] = of_slot[EIGHT_SLOTS + t];
+    a[2] = of_slot[4 + t];
+    a[3] = of_slot[EIGHT_SLOTS + 4 + t];
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
@@ -133,9 +134,12 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
         int count = tile.pairs.count[row];
         float sum[16] = {};  // (eight channels, q and v, two channels)
         for (int start = 0; start < count; start += 16) {
-            int first_slot = row * TILE_ROWS_MAX + start;
+            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
             unsigned basis[4];
-            load_slots(basis, tile.scratch.basis, first_slot);
+            load_slots(basis, slot->basis);
+            // A lane's two neighbours, and where their features are.
+            float4 u[2] = {slot[0].unit, slot[8].unit};
+            int sender[2] = {slot[0].row, slot[8].row};
 #pragma unroll
             for (int n = 0; n < 2; n++) {
                 float w[3][4] = {};
@@ -143,10 +147,8 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
                 for (int p = 0; p < 3; p++) multiply_add(w[p], basis, part.filter[p][n]);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int slot = first_slot + part.lane / 4 + 8 * half;
-                    int sender = partner_of(tile.scratch.partner[slot]);
-                    float4 u = tile.scratch.unit[slot];
-                    int phi = sender * STRIDE_PHI + part.channel + 8 * n, v = sender * STRIDE_F + part.channel + 8 * n;
+                    int phi = sender[half] * STRIDE_PHI + part.channel + 8 * n;
+                    int v = sender[half] * STRIDE_F + part.channel + 8 * n;
                     Pair16 a = two_floats(word(tile.phi(), phi)), b = two_floats(word(tile.phi(), phi + CHANNELS));
                     Pair16 c = two_floats(word(tile.phi(), phi + 2 * CHANNELS));
                     Pair16 x = two_floats(word(tile.v(), v)), y = two_floats(word(tile.v(), v + ROWS * STRIDE_F));
@@ -156,12 +158,12 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
                     float* to = sum + 8 * n;
                     to[0] = fmaf(a.low, w[0][2 * half], to[0]);
                     to[1] = fmaf(a.high, w[0][2 * half + 1], to[1]);
-                    to[2] = fmaf(c0, x.low, fmaf(b0, u.x, to[2]));
-                    to[3] = fmaf(c1, x.high, fmaf(b1, u.x, to[3]));
-                    to[4] = fmaf(c0, y.low, fmaf(b0, u.y, to[4]));
-                    to[5] = fmaf(c1, y.high, fmaf(b1, u.y, to[5]));
-                    to[6] = fmaf(c0, z.low, fmaf(b0, u.z, to[6]));
-                    to[7] = fmaf(c1, z.high, fmaf(b1, u.z, to[7]));
+                    to[2] = fmaf(c0, x.low, fmaf(b0, u[half].x, to[2]));
+                    to[3] = fmaf(c1, x.high, fmaf(b1, u[half].x, to[3]));
+                    to[4] = fmaf(c0, y.low, fmaf(b0, u[half].y, to[4]));
+                    to[5] = fmaf(c1, y.high, fmaf(b1, u[half].y, to[5]));
+                    to[6] = fmaf(c0, z.low, fmaf(b0, u[half].z, to[6]));
+                    to[7] = fmaf(c1, z.high, fmaf(b1, u[half].z, to[7]));
                 }
             }
         }
@@ -210,10 +212,10 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
             }
         float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
         for (int start = 0; start < count; start += 16) {
-            int first_slot = row * TILE_ROWS_MAX + start;
+            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
             unsigned basis[4], slope[4];
-            load_slots(basis, tile.scratch.basis, first_slot);
-            load_slots(slope, tile.scratch.slope, first_slot);
+            load_slots(basis, slot->basis);
+            load_slots(slope, slot->slope);
             float gradient[8] = {};  // (two neighbours, by u and r)
 #pragma unroll
             for (int n = 0; n < 2; n++) {
@@ -227,9 +229,8 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
                 Pair16 of_x = two_floats(before[n][0]), of_y = two_floats(before[n][1]), of_z = two_floats(before[n][2]);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int slot = first_slot + part.lane / 4 + 8 * half;
-                    int receiver = partner_of(tile.scratch.partner[slot]);
-                    float4 u = tile.scratch.unit[slot];  // from the sender to the receiver: −u_ij
+                    int receiver = slot[8 * half].row;
+                    float4 u = slot[8 * half].unit;  // from the sender to the receiver: −u_ij
                     int at = receiver * STRIDE_F + part.channel + 8 * n;
                     Pair16 q = two_floats(word(tile.x(), receiver * STRIDE_X + part.channel + 8 * n));
                     Pair16 x = two_floats(word(tile.v(), at)), y = two_floats(word(tile.v(), at + ROWS * STRIDE_F));
@@ -259,8 +260,8 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
             // Over the channels t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
             halve(gradient, 8, 2);
             halve(gradient, 4, 1);
-            int slot = first_slot + part.lane / 4 + part.lane / 2 % 2 * 8;
-            float* partial = reinterpret_cast<float*>(tile.scratch.partial + slot * MessagePart::BLOCKS + part.block);
+            int of_lane = row * TILE_ROWS_MAX + start + part.lane / 4 + part.lane / 2 % 2 * 8;
+            float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessagePart::BLOCKS + part.block);
             two(partial, part.lane % 2 * 2) = {gradient[0], gradient[1]};
         }
         // Over the neighbours g: by eight channels, then by channel; both of two lanes have the rest.
