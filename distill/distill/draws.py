@@ -7,7 +7,9 @@ from .shards import KINDS
 
 # (share, lowest, highest) in K.
 TEMPERATURES_K = ((10, 150, 250), (45, 300, 300), (25, 450, 600), (10, 800, 1000))
-SPECIAL_SHARES = {"rattled": 20, "torsion": 20, "stretched": 15, "approach": 25, "contact": 14, "hydrogen bond": 14}
+# Not every molecule has a proton that could move within it: of "proton shift" a third cannot be made.
+SPECIAL_SHARES = {"rattled": 20, "torsion": 20, "stretched": 15, "approach": 25, "contact": 14, "hydrogen bond": 14,
+                  "proton shift": 20, "shared proton": 10}  # fmt: skip
 # Replicas of a molecule with this element: rare ones, and those whose many bonding states take the most learning (P, S).
 ELEMENT_WEIGHTS = {15: 6, 16: 2, 35: 2, 17: 2, 9: 2}
 # (atoms at most, replicas): there are few small molecules, a loss by atom counts each for little, and they share least.
@@ -52,10 +54,13 @@ def draw_special(molecules, replica, n_frames, rng, shares=SPECIAL_SHARES):
     for name, share in shares.items():
         kind = np.full(round(n_frames * share / sum(shares.values())), KINDS.index(name))
         if name in special.SINGLE:
-            first, second = rng.choice(replica, len(kind)), np.full(len(kind), -1)
+            able = replica[donates[replica]] if name == "proton shift" else replica
+            if not len(able):
+                continue
+            first, second = rng.choice(able, len(kind)), np.full(len(kind), -1)
         else:
             pool = np.where(rng.random(len(kind)) < 0.75, 0, 1)
-            hydrogen = name == "hydrogen bond"
+            hydrogen = name in ("hydrogen bond", "shared proton")
             first = _draw((small, medium), pool, donates if hydrogen else None, rng)
             second = _draw((small, medium), pool, accepts if hydrogen else None, rng)
             if first is None or second is None:

@@ -184,13 +184,65 @@ def contact(first, second, rng):
     return np.concatenate([middle, other + touch * direction])
 
 
+def donors_of(numbers, bonds):
+    """(X, H) of every hydrogen on N, O, F, S or Cl."""
+    return [(i, j) for pair in bonds for i, j in (pair, pair[::-1]) if numbers[j] == 1 and numbers[i] in HYDROGEN_BONDING]
+
+
+def proton_shift(molecule, rng):
+    """A hydrogen on its way from the N, O, F, S or Cl that it is on to another one of the molecule within its reach."""
+    numbers, positions, bonds = molecule
+    polar = np.flatnonzero(np.isin(numbers, HYDROGEN_BONDING))
+    ways = [
+        (i, j, k) for i, j in donors_of(numbers, bonds) for k in polar
+        if k != i and np.linalg.norm(positions[k] - positions[j]) < 2.5
+    ]  # fmt: skip
+    if not ways:
+        return None
+    i, j, k = ways[rng.integers(len(ways))]
+    # Not along the straight line but over where it is, as the atoms between X and Y ask for.
+    f = rng.uniform(0.1, 1.0)
+    x = positions.copy()
+    radii = COVALENT_RADIUS[numbers]
+    arrived = positions[j] - positions[k]
+    arrived *= rng.uniform(0.95, 1.2) * (radii[j] + radii[k]) / np.linalg.norm(arrived)
+    x[j] = (1 - f) * positions[j] + f * (positions[k] + arrived)
+    return x + rng.uniform(0, 0.04) * rng.normal(size=x.shape)
+
+
+def shared_proton(first, second, rng):
+    """A hydrogen on N, O, F, S or Cl of the first between that and an N, O, F, S or Cl of the second."""
+    numbers, positions, bonds = first
+    other_table = neighbours(len(second[0]), second[2])
+    donors = donors_of(numbers, bonds)
+    acceptors = np.flatnonzero(np.isin(second[0], HYDROGEN_BONDING))
+    if not donors or not len(acceptors):
+        return None
+    radius, other_radius = COVALENT_RADIUS[numbers], COVALENT_RADIUS[second[0]]
+    for _ in range(TRIALS):
+        i, j = donors[rng.integers(len(donors))]
+        k = acceptors[rng.integers(len(acceptors))]
+        bond = positions[j] - positions[i]
+        bond = tilted(bond / np.linalg.norm(bond), np.radians(10), rng)
+        moved = positions.copy()
+        moved[j] = positions[i] + rng.uniform(0.95, 1.5) * (radius[i] + radius[j]) * bond
+        lone_pair = outward(second, other_table, k, np.radians(60), rng)
+        x = (second[1] - second[1][k]) @ rotation_onto(lone_pair, -bond, rng).T
+        x = x + moved[j] + rng.uniform(0.95, 1.5) * (radius[j] + other_radius[k]) * bond
+        gap = distances(moved, x) - radius[:, None] - other_radius[None]
+        gap[[i, j], k] = np.inf
+        if gap.min() > 0.7:
+            return np.concatenate([moved, x])
+    return None
+
+
 def hydrogen_bond(first, second, rng):
     """A hydrogen on N, O, F, S or Cl of the first pointed at an N, O, F, S or Cl of the second."""
     numbers, positions, bonds = first
     other_table = neighbours(len(second[0]), second[2])
-    donors = [(i, j) for pair in bonds for i, j in (pair, pair[::-1]) if numbers[j] == 1 and numbers[i] in HYDROGEN_BONDING]
-    acceptors = [k for k in range(len(second[0])) if second[0][k] in HYDROGEN_BONDING]
-    if not donors or not acceptors:
+    donors = donors_of(numbers, bonds)
+    acceptors = np.flatnonzero(np.isin(second[0], HYDROGEN_BONDING))
+    if not donors or not len(acceptors):
         return None
     radii = COVALENT_RADIUS[numbers][:, None] + COVALENT_RADIUS[second[0]][None]
     for _ in range(TRIALS):
@@ -208,8 +260,8 @@ def hydrogen_bond(first, second, rng):
     return None
 
 
-SINGLE = {"rattled": rattled, "torsion": torsion, "stretched": stretched}
-PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond}
+SINGLE = {"rattled": rattled, "torsion": torsion, "stretched": stretched, "proton shift": proton_shift}
+PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond, "shared proton": shared_proton}
 
 
 def make(task):

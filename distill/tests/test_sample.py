@@ -154,6 +154,29 @@ def test_pairs_are_in_contact(kind):
     assert len(closest) > 10 and low <= min(closest) + 1e-4 and max(closest) <= high + 1e-4
 
 
+def test_a_shared_proton_is_near_both():
+    rng = np.random.default_rng(0)
+    made = [x for _ in range(50) if (x := special.shared_proton(ETHANOL, ETHANOL, rng)) is not None]
+    assert len(made) > 10
+    for x in made:
+        from_oxygen = np.linalg.norm(x[[2, 11]] - x[8], axis=-1)
+        assert ((from_oxygen > 0.9) & (from_oxygen < 1.5)).all()
+        assert np.allclose(x[:8], ETHANOL[1][:8])  # nothing else of the donor has moved
+
+
+def test_a_proton_shifts_only_where_something_takes_it():
+    rng = np.random.default_rng(0)
+    assert special.proton_shift(ETHANOL, rng) is None and special.proton_shift(CYCLOPROPANE, rng) is None
+    # Formic acid: the hydroxyl's hydrogen is 2.3 Å from the other oxygen.
+    acid = (
+        np.array([6, 8, 8, 1, 1], np.uint8),
+        np.array([[0, 0, 0], [1.2, 0, 0], [-0.62, 1.19, 0], [-0.56, -0.94, 0], [0.05, 1.89, 0]], np.float32),
+        np.array([[0, 1], [0, 2], [0, 3], [2, 4]]),
+    )
+    between = [np.linalg.norm(special.proton_shift(acid, rng)[4] - acid[1][1]) for _ in range(50)]
+    assert min(between) < 1.2 and max(between) > 1.8
+
+
 def run(path, out, *words):
     common = ["--out", str(out), "--teacher", "test_sample:factory", "--processes", "1", "--relax-steps", "3"]
     sample.main([str(path), *common, "--equilibrate-fs", "15", "--separation-fs", "3", *words])
@@ -172,7 +195,8 @@ def test_labels_belong_to_the_stored_positions(molecules_file, tmp_path):
         assert shard["energies"][frame] == pytest.approx(teacher.energy, abs=1e-9)
         assert np.allclose(shard["forces"][atoms], teacher.force, atol=1e-5)
     assert set(shard["line"]) <= {0, 1, 2} and (shard["kind"] < len(KINDS)).all()
-    assert ((shard["partner"] >= 0) == (shard["kind"] >= KINDS.index("approach"))).all()
+    paired = [KINDS.index(kind) for kind in special.PAIRED]
+    assert ((shard["partner"] >= 0) == np.isin(shard["kind"], paired)).all()
 
 
 def test_a_shard_that_exists_is_not_made_again(molecules_file, tmp_path):
