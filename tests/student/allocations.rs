@@ -30,21 +30,37 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
-fn evaluating_allocates_nothing() {
-    for architecture in architectures() {
-        let network = Network::<f32>::new(&Student::random(&architecture, 1));
-        let mut workspace = Workspace::new(&network, 30);
-        let mut forces = vec![[0.0; 3]; 30];
-        for atoms in 1..=30 {
-            let Molecule {
-                species,
-                positions_ang,
-            } = random(atoms, 1);
-            let before = COUNT.with(Cell::get);
-            let forces = &mut forces[..atoms];
-            network.evaluate(&mut workspace, &species, &positions_ang, forces);
-            let count = COUNT.with(Cell::get) - before;
-            assert_eq!(count, 0, "{architecture:?}, {atoms} atoms");
+fn evaluating_allocates_nothing_on_any_of_its_threads() {
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().unwrap();
+        let count = || {
+            pool.broadcast(|_| COUNT.with(Cell::get))
+                .iter()
+                .sum::<usize>()
+        };
+        for architecture in architectures() {
+            let network = Network::<f32>::new(&Student::random(&architecture, 1));
+            let mut workspace = Workspace::shared(&network, 30, threads);
+            let mut forces = vec![[0.0; 3]; 30];
+            for atoms in 1..=30 {
+                let Molecule {
+                    species,
+                    positions_ang,
+                } = random(atoms, 1);
+                let forces = &mut forces[..atoms];
+                let before = count();
+                let nothing = count() - before;
+                let before = count();
+                pool.install(|| {
+                    network.evaluate(&mut workspace, &species, &positions_ang, forces);
+                });
+                let count = count() - before;
+                assert_eq!(
+                    count, nothing,
+                    "{architecture:?}, {atoms} atoms, {threads} threads"
+                );
+            }
         }
     }
 }
