@@ -1,10 +1,11 @@
-//! `mdrun config.toml`: a campaign from its config to its files, and `mdrun check`, the same without
-//! running it.
+//! `mdrun config.toml`: a campaign from its config to its files.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::room;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli;
 use crate::config::{Config, Walltime};
@@ -13,11 +14,11 @@ use crate::error::{Error, Result};
 use crate::integrate::{fire, start};
 use crate::plan::{self, Overrides, Plan};
 use crate::replica::Replica;
-use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt, Progress};
+use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt};
+use crate::run::{Progress, SearchProgress};
 use crate::student::Student;
 use crate::system::{Molecule, System};
-use crate::write::{Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
-use crate::write::{dcd, extxyz};
+use crate::write::{self, Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
 
 /// Finished, but with replicas that were frozen.
 const EXIT_QUARANTINED: u8 = 3;
@@ -36,6 +37,10 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         _ => Mode::Fresh,
     };
     let plan = Plan::resolve(&config, &overrides, &student.domain())?;
+    if mode != Mode::Resume {
+        let old = write::listed_bytes(&plan.outputs.folder);
+        room::check(&plan, 0, if mode == Mode::Overwrite { old } else { 0 })?;
+    }
     engine::check(plan.device, &student)?;
     let interrupt = Interrupt::install(plan.walltime_max)?;
     let folder = Arc::new(Folder::open(&plan.outputs.folder, mode)?);
@@ -52,6 +57,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         }
         _ => plan,
     };
+    if mode == Mode::Resume {
+        room::check(&plan, saved.as_ref().map_or(0, |saved| saved.step), 0)?;
+    }
     if plan.seed_drawn && saved.is_none() {
         crate::say!(
             "seed {} (drawn; write `seed = {0}` to repeat this run)",
@@ -67,99 +75,17 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
     job.run(&interrupt, arguments.json)
 }
 
-/// Says what would run.
-pub fn check(arguments: &cli::Run) -> Result<()> {
-    let config = config(arguments)?;
-    let student = super::student_of(&config)?;
-    let plan = Plan::resolve(&config, &overrides(arguments)?, &student.domain())?;
-    let system = Arc::new(plan.system.clone());
-    let mut opened = engine::open(
-        plan.device,
-        plan.precision,
-        &student,
-        &system,
-        &plan.replicas,
-    )?;
-    opened.engine.evaluate()?;
-    let (mut steps, started) = (0, Instant::now());
-    while started.elapsed() < Duration::from_secs(2) && steps < plan.steps {
-        opened.engine.advance(plan.scheme.program(), 1)?;
-        steps += 1;
-    }
-    let step_s = started.elapsed().as_secs_f64() / steps.max(1) as f64;
-    let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
-    crate::tell!("molecules");
-    for (index, molecule) in plan.system.molecules.iter().enumerate() {
-        let of_this = |replica: &&Replica| replica.id.molecule as usize == index;
-        let copies = count(
-            plan.replicas.iter().filter(of_this).count() as u64,
-            "replica",
-        );
-        crate::tell!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
-    }
-    crate::tell!(
-        "dynamics   {} of {} fs, {}",
-        count(plan.steps, "step"),
-        plan.timestep_fs,
-        plan.scheme
-    );
-    crate::tell!("device     {}", opened.device);
-    crate::tell!(
-        "time       {} (measured over {})",
-        run::duration(estimate),
-        count(steps, "step")
-    );
-    crate::tell!(
-        "memory     {:.1} MB of state",
-        plan.state_bytes() as f64 / 1e6
-    );
-    crate::tell!(
-        "disk       {:.1} MB in {}",
-        disk_bytes(&plan) / 1e6,
-        plan.outputs.folder.display()
-    );
-    Ok(())
-}
-
-fn count(number: u64, what: &str) -> String {
+pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
-fn disk_bytes(plan: &Plan) -> f64 {
-    const LOG_LINE_BYTES: u64 = 120;
-    let outputs = &plan.outputs;
-    let frames = plan.steps / outputs.frames_every + 1;
-    let lines = plan.steps / outputs.log_every + 1;
-    let bytes = plan.replicas.iter().map(|replica| {
-        let atoms = replica.positions_ang.len();
-        let axis = dcd::Axis {
-            atoms,
-            interval_steps: outputs.frames_every,
-            timestep_fs: plan.timestep_fs,
-        };
-        let dcd = if outputs.dcd {
-            axis.file_bytes(frames)
-        } else {
-            0
-        };
-        let xyz = if outputs.xyz {
-            extxyz::frame_bytes_max(atoms) * frames
-        } else {
-            0
-        };
-        dcd as f64 + xyz as f64 + (LOG_LINE_BYTES * lines) as f64
-    });
-    bytes.sum()
-}
-
-fn config(arguments: &cli::Run) -> Result<Config> {
+pub(super) fn config(arguments: &cli::Run) -> Result<Config> {
     let missing =
         || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
     plan::read_config(arguments.config.as_ref().ok_or_else(missing)?)
 }
 
-fn overrides(arguments: &cli::Run) -> Result<Overrides> {
+pub(super) fn overrides(arguments: &cli::Run) -> Result<Overrides> {
     let bad = |option: &'static str| move |what: String| Error::input(format!("{option}: {what}"));
     let device = arguments
         .device
@@ -313,8 +239,13 @@ impl Job {
                 force_ev_per_ang: minimize.force_tolerance_ev_per_ang,
                 steps_max: minimize.steps_max,
             };
-            let go_on = |_, _| interrupt.cause().is_none();
-            let minima = fire::minimise(engine, replicas, tolerance, go_on)?;
+            let mut progress = SearchProgress::new(replicas.len());
+            let watch = |step, searching| {
+                progress.at(step, searching);
+                interrupt.cause().is_none()
+            };
+            let minima = fire::minimise(engine, replicas, tolerance, watch)?;
+            progress.finish();
             if interrupt.cause().is_some() {
                 return Ok(());
             }
@@ -366,7 +297,11 @@ impl Job {
             plan.timestep_fs,
         );
         let folder = self.outputs.folder().clone();
+        let warned = Cell::new(false);
         let save = |step, replicas: &[Replica], offsets| {
+            if let Some(shortage) = room::shortage(plan, step).filter(|_| !warned.replace(true)) {
+                crate::say!("warning: {shortage}");
+            }
             Checkpoint {
                 step,
                 settings: plan.settings.clone(),
@@ -400,6 +335,14 @@ impl Job {
         self.close(ending, step, speed, json)
     }
 
+    /// Everything that was asked for: what decides the results, and what may change on a resume.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings: BTreeMap<_, _> = self.plan.settings.iter().cloned().collect();
+        settings.insert("run.steps".to_owned(), self.plan.steps.to_string());
+        settings.insert("run.device".to_owned(), self.plan.device.to_string());
+        settings
+    }
+
     /// Writes the summary and says what there is.
     fn close(self, ending: Ending, step: u64, speed: Speed, json: bool) -> Result<u8> {
         let failures = self.outputs.failures(&self.replicas);
@@ -417,7 +360,7 @@ impl Job {
             seed: self.system.seed,
             device: self.opened.device.clone(),
             hashes: BTreeMap::from([("student".to_owned(), self.student_hash.clone())]),
-            settings: self.plan.settings.iter().cloned().collect(),
+            settings: self.settings(),
             process: self.process,
             restarts: self.restarts,
             breaks: self.breaks,

@@ -38,7 +38,7 @@ xyz = true
 /// there are ten or more.
 fn methane(scene: &Scene, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut results = scene.results(folder);
-    results.retain(|name, _| name.starts_with("methane-T0-0."));
+    results.retain(|name, _| name.starts_with("methane-T0-0000."));
     assert_eq!(results.len(), 2);
     results
 }
