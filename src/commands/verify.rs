@@ -162,12 +162,15 @@ fn log(folder: &Path, names: &Growing, checkpoint: &Checkpoint, report: &mut Rep
 
 /// The summary is written when a run ends or stops; one that was killed has none, or an older one.
 fn summary(folder: &Path, checkpoint: &Checkpoint, report: &mut Report) {
-    let Ok(text) = std::fs::read_to_string(folder.join(SUMMARY)) else {
+    let path = folder.join(SUMMARY);
+    if !path.exists() {
         crate::tell!("      {SUMMARY}: none yet, the run has neither ended nor stopped");
         return;
-    };
-    let found = serde_json::from_str(&text).map_err(|source: serde_json::Error| source.to_string());
-    let found = found.and_then(|summary: serde_json::Value| {
+    }
+    let text = std::fs::read(path).map_err(|source| source.to_string());
+    let json =
+        text.and_then(|text| serde_json::from_slice(&text).map_err(|source| source.to_string()));
+    let found = json.and_then(|summary: serde_json::Value| {
         let steps = summary["steps"].as_u64().ok_or("has no steps")?;
         let outcome = summary["outcome"].as_str().ok_or("has no outcome")?;
         if summary["hashes"]["student"] != checkpoint.student_hash.as_str() {

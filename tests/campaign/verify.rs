@@ -46,10 +46,16 @@ fn a_whole_folder_passes_finished_stopped_or_with_frozen_replicas() {
     );
     assert_eq!(verified(&scene, "finished"), (Some(0), vec![]));
 
-    scene.expect(
-        75,
-        &["config.toml", "--out", "stopped", "--max-walltime", "0"],
-    );
+    let words = [
+        "config.toml",
+        "--out",
+        "stopped",
+        "--steps",
+        "9000000",
+        "--max-walltime",
+        "1s",
+    ];
+    scene.expect(75, &words);
     assert_eq!(verified(&scene, "stopped"), (Some(0), vec![]));
 
     let hot = CONFIG.to_owned() + "[limits]\ntemperature_K = 400\n";
