@@ -90,12 +90,13 @@ pub fn shortage(plan: &Plan, step: u64) -> Option<String> {
 /// Free bytes where a folder is or will be; none where the file system does not say.
 pub fn free(folder: &Path) -> Option<u64> {
     let here = Path::new(".");
-    let above = folder
-        .ancestors()
-        .map(|path| match path.as_os_str().is_empty() {
-            true => here,
-            false => path,
-        });
+    let above = folder.ancestors().map(|path| {
+        if path.as_os_str().is_empty() {
+            here
+        } else {
+            path
+        }
+    });
     above.chain([here]).find_map(free_bytes)
 }
 

@@ -39,9 +39,10 @@ pub fn run(arguments: &cli::Verify) -> Result<u8> {
     log(folder, &names, &checkpoint, &mut report)?;
     for name in &names.topologies {
         let text = std::fs::read_to_string(folder.join(name)).map_err(|source| source.to_string());
-        let whole = text.and_then(|text| match text.trim_end().ends_with("END") {
-            true => Ok("whole".to_owned()),
-            false => Err("does not end with END".to_owned()),
+        let whole = text.and_then(|text| {
+            let ends = text.trim_end().ends_with("END");
+            let whole = ends.then(|| "whole".to_owned());
+            whole.ok_or_else(|| "does not end with END".to_owned())
         });
         report.add(name, whole);
     }

@@ -230,9 +230,9 @@ impl<T: Real> Geometry<T> {
         forces_ev_per_ang: &mut [[f64; 3]],
     ) {
         let [i, j] = self.pairs[pair].map(|atom| atom as usize);
-        for axis in 0..3 {
+        for (axis, u) in self.directions[pair].iter().enumerate() {
             // Forward: d = x_j − x_i, r = |d|; so ∇r = u
-            let dd = slope_ev_per_ang * self.directions[pair][axis];
+            let dd = slope_ev_per_ang * u;
             forces_ev_per_ang[i][axis] += dd;
             forces_ev_per_ang[j][axis] -= dd;
         }
@@ -282,9 +282,9 @@ mod tests {
                     assert_eq!(there.pair, back.pair);
                     assert_eq!(there.unit, back.unit.map(|u| -u));
                     let r = geometry.distances_ang[there.pair];
-                    for axis in 0..3 {
+                    for (axis, u) in there.unit.iter().enumerate() {
                         let d = positions[there.atom][axis] - positions[i][axis];
-                        assert!((r * there.unit[axis] - d).abs() < 1e-15 * r);
+                        assert!((r * u - d).abs() < 1e-15 * r);
                     }
                 }
             }

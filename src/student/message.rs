@@ -10,6 +10,12 @@
 //! what it had sent them. So an atom's rows are written by one thread, and its sums run over its
 //! neighbours in ascending order.
 
+#![allow(
+    clippy::inline_always,
+    reason = "sums must be compiled for the machine they run on"
+)]
+
+use std::array;
 use std::ops::Range;
 
 use multiversion::multiversion;
@@ -19,7 +25,7 @@ use super::features::Features;
 use super::filter::{self, Filter};
 use super::format::Student;
 use super::gate::Gate;
-use super::geometry::{Geometry, Neighbour, Slope};
+use super::geometry::{Geometry, Slope};
 use super::perceptron::Perceptron;
 use super::real::Real;
 use super::rows::{row, row_mut};
@@ -64,6 +70,19 @@ pub struct Scratch<T> {
     /// the slopes of one atom's view, not yet summed over the channels of a block: by the distance,
     /// then by the unit vector                    (neighbours,)
     views: Vec<[Block<T>; 4]>,
+}
+
+/// Some of the atoms, and what they see of all.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, T> {
+    /// The molecule.
+    pub geometry: &'a Geometry<T>,
+    /// Which of its atoms these are.
+    pub atoms: &'a Range<usize>,
+    /// What the message lets pass.
+    pub filters: &'a filter::Tape<T>,
+    /// What all atoms show.
+    pub board: &'a Board<T>,
 }
 
 /// What all N atoms of a molecule show each other, shared by all messages.
@@ -194,13 +213,11 @@ impl<T: Real> Message<T> {
     pub fn receive(
         &self,
         scratch: &mut Scratch<T>,
-        (geometry, atoms): (&Geometry<T>, &Range<usize>),
-        filters: &filter::Tape<T>,
-        board: &Board<T>,
+        view: View<'_, T>,
         Features { q, v, .. }: &mut Features<T>,
     ) {
-        gather(self.channels, (geometry, atoms), filters, board, scratch);
-        let species = &geometry.species[atoms.clone()];
+        gather(self.channels, view, scratch);
+        let species = &view.geometry.species[view.atoms.clone()];
         self.gate_scalar.add(species, &scratch.scalars, q);
         self.gate_vector.add(species, &scratch.vectors, v);
     }
@@ -224,14 +241,11 @@ impl<T: Real> Message<T> {
         &self,
         tape: &mut Tape<T>,
         scratch: &mut Scratch<T>,
-        (geometry, atoms): (&Geometry<T>, &Range<usize>),
-        filters: &filter::Tape<T>,
-        board: &Board<T>,
+        view: View<'_, T>,
         Features { q: dq, v: dv, .. }: &mut Features<T>,
         slopes: &mut [Slope<T>],
     ) {
-        let of = (geometry, atoms);
-        gather_backward(self.channels, of, filters, board, tape, scratch, dv, slopes);
+        gather_backward(self.channels, view, tape, scratch, dv, slopes);
         // Forward: sent = MLP(q)
         self.network
             .backward_add(&scratch.d_sent, &tape.slope, &mut scratch.hidden, dq);
@@ -240,83 +254,75 @@ impl<T: Real> Message<T> {
 
 /// Σ a and Σ (b u + c ⊙ v) of some atoms.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn gather<T: Real>(
-    f: usize,
-    (geometry, atoms): (&Geometry<T>, &Range<usize>),
-    filters: &filter::Tape<T>,
-    board: &Board<T>,
-    scratch: &mut Scratch<T>,
-) {
-    for (own, i) in atoms.clone().enumerate() {
+fn gather<T: Real>(f: usize, view: View<'_, T>, scratch: &mut Scratch<T>) {
+    for (own, i) in view.atoms.clone().enumerate() {
         let scalars = row_mut(&mut scratch.scalars, own, f);
         let vectors = row_mut(&mut scratch.vectors, own, 3 * f);
-        let neighbours = geometry.neighbours(i);
         let blocks = f / LANES;
         let grouped = blocks - blocks % GROUP;
         for n in (0..grouped).step_by(GROUP) {
-            gather_blocks::<T, GROUP>(f, n, neighbours, filters, board, scalars, vectors);
+            gather_blocks::<T, GROUP>(f, n, i, view, scalars, vectors);
         }
         for n in grouped..blocks {
-            gather_blocks::<T, 1>(f, n, neighbours, filters, board, scalars, vectors);
+            gather_blocks::<T, 1>(f, n, i, view, scalars, vectors);
         }
     }
 }
 
-/// Some of the channels of one atom.
+/// Some of the channels of atom i, from block `first` on.
 #[inline(always)]
 fn gather_blocks<T: Real, const BLOCKS: usize>(
     f: usize,
     first: usize,
-    neighbours: &[Neighbour<T>],
-    filters: &filter::Tape<T>,
-    board: &Board<T>,
+    i: usize,
+    view: View<'_, T>,
     scalars: &mut [T],
     vectors: &mut [T],
 ) {
     let blocks = f / LANES;
+    let axes: [[usize; 3]; BLOCKS] =
+        array::from_fn(|n| [0, 1, 2].map(|part| first + n + part * blocks));
     let mut scalar = [Block::ZERO; BLOCKS];
     let mut vector = [[Block::ZERO; 3]; BLOCKS];
-    for &Neighbour {
-        atom: j,
-        pair,
-        unit: u,
-    } in neighbours
-    {
-        let filter = row(&filters.values, pair, 3 * f);
-        let (sent_j, v_j) = (row(&board.sent, j, 3 * f), row(&board.vectors, j, 3 * f));
-        for n in 0..BLOCKS {
-            let axes = [0, 1, 2].map(|part| first + n + part * blocks);
-            let [na, nb, nc] = axes;
-            scalar[n] = Block::load(sent_j, na).mul_add(Block::load(filter, na), scalar[n]);
+    for neighbour in view.geometry.neighbours(i) {
+        let (j, u) = (neighbour.atom, neighbour.unit);
+        let filter = row(&view.filters.values, neighbour.pair, 3 * f);
+        let sent_j = row(&view.board.sent, j, 3 * f);
+        let v_j = row(&view.board.vectors, j, 3 * f);
+        for ((scalar, vector), axes) in scalar.iter_mut().zip(&mut vector).zip(&axes) {
+            let [na, nb, nc] = *axes;
+            *scalar = Block::load(sent_j, na).mul_add(Block::load(filter, na), *scalar);
             let b = Block::load(sent_j, nb) * Block::load(filter, nb);
             let c = Block::load(sent_j, nc) * Block::load(filter, nc);
-            for axis in 0..3 {
-                let along = b.scale_add(u[axis], vector[n][axis]);
-                vector[n][axis] = c.mul_add(Block::load(v_j, axes[axis]), along);
+            for ((sum, n), u) in vector.iter_mut().zip(axes).zip(u) {
+                *sum = c.mul_add(Block::load(v_j, *n), b.scale_add(u, *sum));
             }
         }
     }
-    for n in 0..BLOCKS {
-        scalar[n].store(scalars, first + n);
-        for axis in 0..3 {
-            vector[n][axis].store(vectors, first + n + axis * blocks);
+    for ((scalar, vector), axes) in scalar.into_iter().zip(vector).zip(axes) {
+        scalar.store(scalars, axes[0]);
+        for (sum, n) in vector.into_iter().zip(axes) {
+            sum.store(vectors, n);
         }
     }
 }
 
 /// The gradients of what some atoms send and of their v, and the slopes of what they see.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-#[allow(clippy::too_many_arguments, reason = "constant, in and out of one sum")]
 fn gather_backward<T: Real>(
     f: usize,
-    (geometry, atoms): (&Geometry<T>, &Range<usize>),
-    filters: &filter::Tape<T>,
-    board: &Board<T>,
+    view: View<'_, T>,
     tape: &Tape<T>,
     scratch: &mut Scratch<T>,
     dv: &mut [T],
     slopes: &mut [Slope<T>],
 ) {
+    let View {
+        geometry,
+        atoms,
+        filters,
+        board,
+    } = view;
     let blocks = f / LANES;
     let mut slopes = slopes;
     for (own, i) in atoms.clone().enumerate() {

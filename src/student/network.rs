@@ -12,14 +12,14 @@ use super::features::Features;
 use super::filter;
 use super::format::Student;
 use super::geometry::{Geometry, pairs_max};
-use super::message::{Board, Message};
+use super::message::{Board, Message, View};
 use super::part::{Part, shares};
 use super::radial::Radial;
 use super::readout::Readout;
 use super::real::Real;
 use super::repulsion::Repulsion;
 use super::switch::Distances;
-use super::uncertainty::ForceError;
+use super::uncertainty::{self, ForceError};
 use super::update::{self, Update};
 
 /// A part has at least so many atoms: threads that wait for each other over fewer lose more than
@@ -175,7 +175,7 @@ impl<T: Real> Network<T> {
             part.outputs.extend(outputs);
         });
         let log_errors = workspace.parts.iter().flat_map(|part| &part.outputs);
-        Some(force_error.of_molecule(log_errors.copied()))
+        Some(uncertainty::of_molecule(log_errors.copied()))
     }
 
     /// A part of n atoms among N.
@@ -229,9 +229,14 @@ impl<T: Real> Network<T> {
                 match filters {
                     None => self.density.forward(&mut part.density, of, features),
                     Some(filters) => {
+                        let view = View {
+                            geometry,
+                            atoms: &part.atoms,
+                            filters,
+                            board,
+                        };
                         let message = &self.messages[layer - 1];
-                        let scratch = &mut part.message_scratch;
-                        message.receive(scratch, of, filters, board, features);
+                        message.receive(&mut part.message_scratch, view, features);
                     }
                 }
                 let tape = &mut part.updates[layer];
@@ -269,18 +274,15 @@ impl<T: Real> Network<T> {
                 match self.messages.get(layer) {
                     None => self.readout.backward(&mut part.readout, &mut d.q),
                     Some(message) => {
+                        let view = View {
+                            geometry,
+                            atoms: &part.atoms,
+                            filters: &filters[layer],
+                            board,
+                        };
                         let tape = &mut part.messages[layer];
                         let scratch = &mut part.message_scratch;
-                        let filters = &filters[layer];
-                        message.send_backward(
-                            tape,
-                            scratch,
-                            of,
-                            filters,
-                            board,
-                            d,
-                            &mut part.slopes,
-                        );
+                        message.send_backward(tape, scratch, view, d, &mut part.slopes);
                     }
                 }
                 let tape = &mut part.updates[layer];
