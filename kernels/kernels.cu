@@ -33,6 +33,6 @@ extern "C" __device__ const int kernel_sizes[] = {
     TILE_COLUMNS,      READOUT_THREADS, FORCES_THREADS,          INTEGRATE_THREADS,
     sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
     sizeof(ScratchArrays),              PIECES_MAX,              TILE_THREADS,
-    Own::WORDS,        TILE_STAGES,     Regions<1>::BYTES,       Regions<2>::BYTES,
+    Own::WORDS,        sizeof(Slot),    TILE_STAGES,     Regions<1>::BYTES,       Regions<2>::BYTES,
     Regions<4>::BYTES,
 };

@@ -10,13 +10,6 @@ constexpr int RADIAL = STUDENT_RADIAL;                    // K
 constexpr int TENSOR_CHANNELS = STUDENT_TENSOR_CHANNELS;  // T, 0 for none
 constexpr int ELEMENTS_MAX = 9;                           // E at most
 
-// Shared memory whose size the launch gives.
-#ifdef EMULATED
-#define DYNAMIC_SHARED(name, bytes) alignas(16) static unsigned char name[bytes]
-#else
-#define DYNAMIC_SHARED(name, bytes) extern __shared__ __align__(16) unsigned char name[]
-#endif
-
 constexpr int WARP = 32;
 constexpr unsigned WHOLE_WARP = 0xFFFFFFFFu;
 

@@ -29,9 +29,7 @@ struct Tiles {
 struct ScratchArrays {
     unsigned* own;
     Half *v_before, *dv_before;
-    int* partner;
-    float4* unit;
-    Half *basis, *slope;
+    Slot* slots;
     float4* partial;
     int pairs_max;  // of a tile
     Pairs pairs;    // of them; count, basis and slope are not used
@@ -79,17 +77,11 @@ struct Cursor {
 
 // The arrays of a tile at their places.
 template <int M>
-__device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& arrays) {
+__device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M> tile;
-    tile.v = reinterpret_cast<Half*>(shared + Regions<M>::V);
-    tile.phi = reinterpret_cast<Half*>(shared + Regions<M>::PHI);
-    tile.h = reinterpret_cast<Half*>(shared + Regions<M>::H);
-    tile.x = reinterpret_cast<Half*>(shared + Regions<M>::X);
-    tile.q = reinterpret_cast<float*>(shared + Regions<M>::Q);
-
     // Eight-byte numbers, 32 a row.
-    Cursor cursor{shared + Regions<M>::STATE};
+    Cursor cursor{tile_shared + Regions<M>::STATE};
     for (State* state : {&tile.state, &tile.saved}) {
         state->position_ang = cursor.take<double>(3 * ROWS);
         state->velocity_ang_per_fs = cursor.take<double>(3 * ROWS);
@@ -125,10 +117,7 @@ __device__ inline Tile<M> lay_out(unsigned char* shared, const ScratchArrays& ar
     tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
-    tile.scratch.partner = arrays.partner + first_slot;
-    tile.scratch.unit = arrays.unit + first_slot;
-    tile.scratch.basis = arrays.basis + first_slot * RADIAL;
-    tile.scratch.slope = arrays.slope + first_slot * RADIAL;
+    tile.scratch.slots = arrays.slots + first_slot;
     tile.scratch.partial = arrays.partial + first_slot * (CHANNELS / 16);
     return tile;
 }
@@ -254,8 +243,7 @@ template <int M>
 __device__ inline void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
-    DYNAMIC_SHARED(shared, Regions<M>::BYTES);
-    Tile<M> tile = lay_out<M>(shared, arrays);
+    Tile<M> tile = lay_out<M>(arrays);
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);

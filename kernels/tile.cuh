@@ -67,6 +67,13 @@ struct TileStudent {
     int elements;
 };
 
+// Shared memory whose size the launch gives.
+#ifdef EMULATED
+alignas(16) static unsigned char tile_shared[227 << 10];
+#else
+extern __shared__ __align__(16) unsigned char tile_shared[];
+#endif
+
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
 // `x` and `q` for the gradients by densities.
@@ -93,7 +100,16 @@ struct Own {
     static constexpr int FACTORS = UV + 2 * 8 * 6;      // c and b of 2 layers, 8 rows
     static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
     static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
-    static constexpr int WORDS = TENSOR + 4 * 5;
+    static constexpr int TURN = TENSOR + 4 * 5;         // what waits until its place is free: 8 rows, 3 axes
+    static constexpr int WORDS = TURN + 8 * 3;
+};
+
+// A neighbour of a row and all that the network sees of it: one address, and the rest are offsets.
+struct alignas(16) Slot {
+    float4 unit;                 // from the row to the neighbour
+    int row, element, unused[2];  // the neighbour's
+    unsigned basis[RADIAL / 2];  // B, two in a word
+    unsigned slope[RADIAL / 2];  // B'
 };
 
 // Global memory that one block works in.
@@ -101,11 +117,8 @@ struct Scratch {
     unsigned* own;      // (Own::WORDS, threads)
     Half* v_before;     // (3, 64, F) vectors before the message
     Half* dv_before;    // (3, 64, F) the gradient by them
-    // Of the message, by slot: up to 64 neighbours of each row, in sixteens.
-    int* partner;       // (64, 64) the neighbour's row
-    float4* unit;       // (64, 64)
-    Half *basis, *slope;  // (64, 64, K)
-    float4* partial;    // (64, 64, F/16) gradients by pairs, sixteen channels each
+    Slot* slots;        // (64, 64) up to 64 neighbours of each row, in sixteens
+    float4* partial;    // (64, 64, F/16) gradients by pairs of the message, sixteen channels each
 };
 
 template <int M>
@@ -120,8 +133,14 @@ struct Tile {
     const double* reference_ev;  // (R,)
     double* energy_of_row_ev;    // (M,)
     int* reached;                // (M,)
-    Half *v, *phi, *h, *x;       // (3, M, F), (M, 3F), (M, F), (M, 2F + T)
-    float* q;                    // (M, F)
+
+    // The compiler must see that these are shared memory, at fixed places: then an access is one
+    // instruction, and nothing else can be meant by it.
+    static __device__ Half* v() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::V); }      // (3, M, F)
+    static __device__ Half* phi() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::PHI); }  // (M, 3F)
+    static __device__ Half* h() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::H); }      // (M, F)
+    static __device__ Half* x() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::X); }      // (M, 2F + T)
+    static __device__ float* q() { return reinterpret_cast<float*>(tile_shared + Regions<M>::Q); }    // (M, F)
 };
 
 // ── Products ─────────────────────────────────────────────────────────────────────────────────────
@@ -161,6 +180,35 @@ __device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride,
         }
     }
 }
+
+// Columns of a matrix in the registers of the warp that owns them: DEPTH sixteens of rows, N groups of
+// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.
+template <int N, int DEPTH>
+struct Columns {
+    uint2 of[DEPTH][N];
+
+    template <class GroupOf>
+    __device__ Columns(const Packed& matrix, GroupOf group_of) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const uint2* group = matrix.group(group_of(n));
+#pragma unroll
+            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
+        }
+    }
+
+    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.
+    template <int FIRST = 0, int LAST = DEPTH>
+    __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
+#pragma unroll
+        for (int k = FIRST; k < LAST; k++) {
+            unsigned a[4];
+            load_rows(a, x + 16 * (k - FIRST), stride);
+#pragma unroll
+            for (int n = 0; n < N; n++) multiply_add(sum[n], a, of[k][n]);
+        }
+    }
+};
 
 // The place of a thread: its first channel, and row `half` of sixteen m.
 struct Place {

@@ -38,27 +38,28 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
         // A[e,k] = Σ_b B_k (1, u, Y), a thread a row and a radial function
         for (int task = threadIdx.x; task < tile.batch.rows * RADIAL; task += TILE_THREADS) {
             int row = task / RADIAL, k = task % RADIAL;
-            int count = tile.pairs.count[row], slot = row * TILE_ROWS_MAX;
+            int count = tile.pairs.count[row];
+            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
             for (int e = 0; e < student.elements; e++) {
                 float sum[COMPONENTS] = {};
 #pragma unroll 4
                 for (int n = 0; n < count; n++) {
                     // One that is of another element adds nothing.
-                    float mine = element_of(tile.scratch.partner[slot + n]) == e ? 1.0f : 0.0f;
-                    float4 u = tile.scratch.unit[slot + n];
-                    float basis = mine * float_of(tile.scratch.basis[(slot + n) * RADIAL + k]);
+                    float mine = slots[n].element == e ? 1.0f : 0.0f;
+                    float4 u = slots[n].unit;
+                    float basis = mine * float_of(reinterpret_cast<const Half*>(slots[n].basis)[k]);
 #pragma unroll
                     for (int c = 0; c < COMPONENTS; c++) sum[c] = fmaf(harmonic(c, u), basis, sum[c]);
                 }
 #pragma unroll
                 for (int c = 0; c < COMPONENTS; c++)
-                    if (c >= first && c < last) tile.phi[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
+                    if (c >= first && c < last) tile.phi()[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
             }
         }
         __syncthreads();
 
         for (int c = first; c < last; c++) {
-            const Half* a = tile.phi + (c - first) * ROWS * stride;
+            const Half* a = tile.phi() + (c - first) * ROWS * stride;
             if (c < 4) {
                 float sum[M][1][4] = {};
                 const Packed& matrix = (c == 0 ? student.scalar : student.vector).forward;
@@ -71,9 +72,9 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
                     float2 gate = two(c == 0 ? student.gate0 : student.gate1, by_element);
                     if (c == 0) {
                         float2 base = two(student.embedding, by_element);
-                        two(tile.q, row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
+                        two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
                     } else {
-                        word(tile.v, ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
+                        word(tile.v(), ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
                     }
                 }
             } else {
@@ -102,7 +103,7 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
         if (!by_halves.has(n / 2)) continue;
         float low = sqrtf(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
         float high = sqrtf(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
-        word(tile.x, by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
+        word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
     }
 }
 
@@ -124,12 +125,12 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
             float sum[M][1][4] = {};
             const Packed& matrix = (c == 0 ? student.scalar : c < 4 ? student.vector : student.tensor).backward;
             const uint2* groups[1] = {matrix.group(n)};
-            const Half* dy = c == 0 ? tile.h : c < 4 ? tile.v + (c - 1) * ROWS * STRIDE_F : tile.phi + (c - 4) * ROWS * STRIDE_T;
+            const Half* dy = c == 0 ? tile.h() : c < 4 ? tile.v() + (c - 1) * ROWS * STRIDE_F : tile.phi() + (c - 4) * ROWS * STRIDE_T;
             product<M, 1>(sum, dy, c < 4 ? STRIDE_F : STRIDE_T, [](int m) { return 16 * m; }, matrix.depth, groups);
 #pragma unroll
             for (int m = 0; m < 2 * M; m++) {
                 int row = 16 * (m / 2) + 8 * (m % 2) + lane / 4;
-                word(tile.x, ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
+                word(tile.x(), ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
                     two_halves(sum[m / 2][0][m % 2 * 2], sum[m / 2][0][m % 2 * 2 + 1]);
             }
         }
@@ -139,16 +140,15 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
             RowOfPairs of = pairs_of(tile.batch, row);
             for (int n = lane; n < pairs.count[row]; n += WARP) {
-                int slot = row * TILE_ROWS_MAX + n, partner = tile.scratch.partner[slot];
-                size_t pair = of.first_pair + (partner_of(partner) - of.first_row);
-                float4 u = tile.scratch.unit[slot];
-                const Half* da = tile.x + row * stride + element_of(partner) * RADIAL;
+                const Slot& slot = tile.scratch.slots[row * TILE_ROWS_MAX + n];
+                size_t pair = of.first_pair + (slot.row - of.first_row);
+                float4 u = slot.unit;
+                const Half* da = tile.x() + row * stride + slot.element * RADIAL;
 
                 // Forward: A_c[z_b, k] += Y_c(u) B_k(r)
                 float dy[COMPONENTS] = {}, dr = 0.0f;
                 for (int k = 0; k < RADIAL; k += 2) {
-                    Pair16 basis = two_floats(word(tile.scratch.basis, slot * RADIAL + k));
-                    Pair16 slope = two_floats(word(tile.scratch.slope, slot * RADIAL + k));
+                    Pair16 basis = two_floats(slot.basis[k / 2]), slope = two_floats(slot.slope[k / 2]);
                     float db[2] = {0.0f, 0.0f};
 #pragma unroll
                     for (int c = 0; c < COMPONENTS; c++) {
@@ -163,7 +163,7 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
                 float4 gradient = harmonics_backward(dy, u);
                 gradient.w = dr;
                 for (int part = 0; part < PARTS && first == 0; part++) {
-                    float4 of_message = tile.scratch.partial[slot * PARTS + part];
+                    float4 of_message = tile.scratch.partial[(row * TILE_ROWS_MAX + n) * PARTS + part];
                     gradient = {gradient.x + of_message.x, gradient.y + of_message.y, gradient.z + of_message.z,
                                 gradient.w + of_message.w};
                 }

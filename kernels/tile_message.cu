@@ -9,13 +9,14 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_update.cu"
 
-// Sixteen neighbours' radial functions as the left factor of a product.
-__device__ inline void load_slots(unsigned (&a)[4], Half* array, int first_slot) {
-    int lane = threadIdx.x % WARP, at = (first_slot + lane / 4) * RADIAL + lane % 4 * 2;
-    a[0] = word(array, at);
-    a[1] = word(array, at + 8 * RADIAL);
-    a[2] = word(array, at + 8);
-    a[3] = word(array, at + 8 * RADIAL + 8);
+// Sixteen neighbours' radial functions as the left factor of a product; `slot` is the lane's own one.
+__device__ inline void load_slots(unsigned (&a)[4], const unsigned* of_slot) {
+    constexpr int EIGHT_SLOTS = 8 * sizeof(Slot) / sizeof(unsigned);
+    int t = threadIdx.x % 4;
+    a[0] = of_slot[t];
+    a[1] = of_slot[EIGHT_SLOTS + t];
+    a[2] = of_slot[4 + t];
+    a[3] = of_slot[EIGHT_SLOTS + 4 + t];
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
@@ -51,31 +52,37 @@ template <int M>
 __device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
-    auto of_m = [](int m) { return 16 * m; };
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {student.phi_hidden.matrix.forward.group(place.warp)};
-        product<M, 1>(sum, tile.x, STRIDE_X, of_m, DEPTH, groups);
+        Columns<1, DEPTH> hidden(student.phi_hidden.matrix.forward, part_of);
         float2 bias = two(student.phi_hidden.bias, place.channel);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            float x0 = sum[n / 2][0][n % 2 * 2] + bias.x, x1 = sum[n / 2][0][n % 2 * 2 + 1] + bias.y;
-            own(tile.scratch, Own::BEFORE + 16 + n) = two_halves(x0, x1);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            for (int half = 0; half < 2; half++) {
+                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
+                own(tile.scratch, Own::BEFORE + 16 + 2 * m + half) = two_halves(x0, x1);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            }
         }
     }
+    Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
+    float2 bias[3];
+#pragma unroll
+    for (int part = 0; part < 3; part++) bias[part] = two(student.phi_out.bias, part * CHANNELS + place.channel);
     __syncthreads();
-    float sum[M][3][4] = {};
-    const uint2* groups[3];
-    for (int part = 0; part < 3; part++) groups[part] = student.phi_out.matrix.forward.group(part * TILE_WARPS + place.warp);
-    product<M, 3>(sum, tile.h, STRIDE_F, of_m, DEPTH, groups);
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[3][4] = {};
+        out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int part = 0; part < 3; part++) {
-        float2 bias = two(student.phi_out.bias, part * CHANNELS + place.channel);
+        for (int part = 0; part < 3; part++)
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++)
-            word(tile.phi, place.row(n / 2, n % 2) * STRIDE_PHI + part * CHANNELS + place.channel) =
-                two_halves(sum[n / 2][part][n % 2 * 2] + bias.x, sum[n / 2][part][n % 2 * 2 + 1] + bias.y);
+            for (int half = 0; half < 2; half++)
+                word(tile.phi(), place.row(m, half) * STRIDE_PHI + part * CHANNELS + place.channel) =
+                    two_halves(sum[part][2 * half] + bias[part].x, sum[part][2 * half + 1] + bias[part].y);
     }
     __syncthreads();
 }
@@ -85,28 +92,34 @@ template <int M>
 __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
-    auto of_m = [](int m) { return 16 * m; };
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {student.phi_out.matrix.backward.group(place.warp)};
-        product<M, 1>(sum, tile.phi, STRIDE_PHI, of_m, 3 * DEPTH, groups);
+        Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + n));
-            float d0 = sum[n / 2][0][n % 2 * 2] * tile_silu_slope(before.low);
-            float d1 = sum[n / 2][0][n % 2 * 2 + 1] * tile_silu_slope(before.high);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            for (int half = 0; half < 2; half++) {
+                Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + 2 * m + half));
+                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
+                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            }
         }
     }
+    Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
     __syncthreads();
-    float sum[M][1][4] = {};
-    const uint2* groups[1] = {student.phi_hidden.matrix.backward.group(place.warp)};
-    product<M, 1>(sum, tile.h, STRIDE_F, of_m, DEPTH, groups);
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[1][4] = {};
+        hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++) {
-        float2& dq = two(tile.q, place.row(n / 2, n % 2) * STRIDE_Q + place.channel);
-        dq.x += sum[n / 2][0][n % 2 * 2];
-        dq.y += sum[n / 2][0][n % 2 * 2 + 1];
+        for (int half = 0; half < 2; half++) {
+            float2& dq = two(tile.q(), place.row(m, half) * STRIDE_Q + place.channel);
+            dq.x += sum[0][2 * half];
+            dq.y += sum[0][2 * half + 1];
+        }
     }
     __syncthreads();
 }
@@ -116,14 +129,17 @@ template <int M>
 __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     MessagePart part(student.filter);
-    Half* made = tile.h;
+    Half* made = tile.h();
     for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
         int count = tile.pairs.count[row];
         float sum[16] = {};  // (eight channels, q and v, two channels)
         for (int start = 0; start < count; start += 16) {
-            int first_slot = row * TILE_ROWS_MAX + start;
+            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
             unsigned basis[4];
-            load_slots(basis, tile.scratch.basis, first_slot);
+            load_slots(basis, slot->basis);
+            // A lane's two neighbours, and where their features are.
+            float4 u[2] = {slot[0].unit, slot[8].unit};
+            int sender[2] = {slot[0].row, slot[8].row};
 #pragma unroll
             for (int n = 0; n < 2; n++) {
                 float w[3][4] = {};
@@ -131,25 +147,23 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
                 for (int p = 0; p < 3; p++) multiply_add(w[p], basis, part.filter[p][n]);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int slot = first_slot + part.lane / 4 + 8 * half;
-                    int sender = partner_of(tile.scratch.partner[slot]);
-                    float4 u = tile.scratch.unit[slot];
-                    int phi = sender * STRIDE_PHI + part.channel + 8 * n, v = sender * STRIDE_F + part.channel + 8 * n;
-                    Pair16 a = two_floats(word(tile.phi, phi)), b = two_floats(word(tile.phi, phi + CHANNELS));
-                    Pair16 c = two_floats(word(tile.phi, phi + 2 * CHANNELS));
-                    Pair16 x = two_floats(word(tile.v, v)), y = two_floats(word(tile.v, v + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v, v + 2 * ROWS * STRIDE_F));
+                    int phi = sender[half] * STRIDE_PHI + part.channel + 8 * n;
+                    int v = sender[half] * STRIDE_F + part.channel + 8 * n;
+                    Pair16 a = two_floats(word(tile.phi(), phi)), b = two_floats(word(tile.phi(), phi + CHANNELS));
+                    Pair16 c = two_floats(word(tile.phi(), phi + 2 * CHANNELS));
+                    Pair16 x = two_floats(word(tile.v(), v)), y = two_floats(word(tile.v(), v + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v(), v + 2 * ROWS * STRIDE_F));
                     float b0 = b.low * w[1][2 * half], b1 = b.high * w[1][2 * half + 1];
                     float c0 = c.low * w[2][2 * half], c1 = c.high * w[2][2 * half + 1];
                     float* to = sum + 8 * n;
                     to[0] = fmaf(a.low, w[0][2 * half], to[0]);
                     to[1] = fmaf(a.high, w[0][2 * half + 1], to[1]);
-                    to[2] = fmaf(c0, x.low, fmaf(b0, u.x, to[2]));
-                    to[3] = fmaf(c1, x.high, fmaf(b1, u.x, to[3]));
-                    to[4] = fmaf(c0, y.low, fmaf(b0, u.y, to[4]));
-                    to[5] = fmaf(c1, y.high, fmaf(b1, u.y, to[5]));
-                    to[6] = fmaf(c0, z.low, fmaf(b0, u.z, to[6]));
-                    to[7] = fmaf(c1, z.high, fmaf(b1, u.z, to[7]));
+                    to[2] = fmaf(c0, x.low, fmaf(b0, u[half].x, to[2]));
+                    to[3] = fmaf(c1, x.high, fmaf(b1, u[half].x, to[3]));
+                    to[4] = fmaf(c0, y.low, fmaf(b0, u[half].y, to[4]));
+                    to[5] = fmaf(c1, y.high, fmaf(b1, u[half].y, to[5]));
+                    to[6] = fmaf(c0, z.low, fmaf(b0, u[half].z, to[6]));
+                    to[7] = fmaf(c1, z.high, fmaf(b1, u[half].z, to[7]));
                 }
             }
         }
@@ -161,12 +175,12 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
         int by_element = tile.batch.element[row] * CHANNELS + channel;
         if (component == 0) {
             float2 gate = two(student.gate_scalar, by_element);
-            float2& q = two(tile.q, row * STRIDE_Q + channel);
+            float2& q = two(tile.q(), row * STRIDE_Q + channel);
             q = {fmaf(gate.x, sum[0], q.x), fmaf(gate.y, sum[1], q.y)};
         } else {
             float2 gate = two(student.gate_vector, by_element);
             int at = ((component - 1) * ROWS + row) * STRIDE_F + channel;
-            Pair16 v = two_floats(word(tile.v, at));
+            Pair16 v = two_floats(word(tile.v(), at));
             word(made, at) = two_halves(fmaf(gate.x, sum[0], v.low), fmaf(gate.y, sum[1], v.high));
         }
     }
@@ -174,8 +188,8 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
     for (int n = threadIdx.x; n < 3 * ROWS * CHANNELS / 2; n += TILE_THREADS) {
         int row = n / (CHANNELS / 2), f2 = n % (CHANNELS / 2) * 2;
         int axis = row / ROWS;
-        word(tile.scratch.v_before, (axis * TILE_ROWS_MAX + row % ROWS) * CHANNELS + f2) = word(tile.v, row * STRIDE_F + f2);
-        word(tile.v, row * STRIDE_F + f2) = word(made, row * STRIDE_F + f2);
+        word(tile.scratch.v_before, (axis * TILE_ROWS_MAX + row % ROWS) * CHANNELS + f2) = word(tile.v(), row * STRIDE_F + f2);
+        word(tile.v(), row * STRIDE_F + f2) = word(made, row * STRIDE_F + f2);
     }
     __syncthreads();
 }
@@ -193,15 +207,15 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
         for (int n = 0; n < 2; n++)
 #pragma unroll
             for (int p = 0; p < 3; p++) {
-                phi[n][p] = word(tile.phi, row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
+                phi[n][p] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
                 before[n][p] = word(tile.scratch.v_before, p * AXIS + row * CHANNELS + part.channel + 8 * n);
             }
         float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
         for (int start = 0; start < count; start += 16) {
-            int first_slot = row * TILE_ROWS_MAX + start;
+            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
             unsigned basis[4], slope[4];
-            load_slots(basis, tile.scratch.basis, first_slot);
-            load_slots(slope, tile.scratch.slope, first_slot);
+            load_slots(basis, slot->basis);
+            load_slots(slope, slot->slope);
             float gradient[8] = {};  // (two neighbours, by u and r)
 #pragma unroll
             for (int n = 0; n < 2; n++) {
@@ -215,13 +229,12 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
                 Pair16 of_x = two_floats(before[n][0]), of_y = two_floats(before[n][1]), of_z = two_floats(before[n][2]);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int slot = first_slot + part.lane / 4 + 8 * half;
-                    int receiver = partner_of(tile.scratch.partner[slot]);
-                    float4 u = tile.scratch.unit[slot];  // from the sender to the receiver: −u_ij
+                    int receiver = slot[8 * half].row;
+                    float4 u = slot[8 * half].unit;  // from the sender to the receiver: −u_ij
                     int at = receiver * STRIDE_F + part.channel + 8 * n;
-                    Pair16 q = two_floats(word(tile.x, receiver * STRIDE_X + part.channel + 8 * n));
-                    Pair16 x = two_floats(word(tile.v, at)), y = two_floats(word(tile.v, at + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v, at + 2 * ROWS * STRIDE_F));
+                    Pair16 q = two_floats(word(tile.x(), receiver * STRIDE_X + part.channel + 8 * n));
+                    Pair16 x = two_floats(word(tile.v(), at)), y = two_floats(word(tile.v(), at + ROWS * STRIDE_F));
+                    Pair16 z = two_floats(word(tile.v(), at + 2 * ROWS * STRIDE_F));
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         auto of = [&](Pair16 pair) { return i == 0 ? pair.low : pair.high; };
@@ -247,8 +260,8 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
             // Over the channels t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
             halve(gradient, 8, 2);
             halve(gradient, 4, 1);
-            int slot = first_slot + part.lane / 4 + part.lane / 2 % 2 * 8;
-            float* partial = reinterpret_cast<float*>(tile.scratch.partial + slot * MessagePart::BLOCKS + part.block);
+            int of_lane = row * TILE_ROWS_MAX + start + part.lane / 4 + part.lane / 2 % 2 * 8;
+            float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessagePart::BLOCKS + part.block);
             two(partial, part.lane % 2 * 2) = {gradient[0], gradient[1]};
         }
         // Over the neighbours g: by eight channels, then by channel; both of two lanes have the rest.
@@ -258,7 +271,7 @@ __device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const Ti
         for (int n = 0; n < 5; n++) sum[n] += __shfl_xor_sync(WHOLE_WARP, sum[n], 4);
         if ((part.lane & 4) == 0) {
             int channel = part.channel + part.lane / 16 * 8 + part.lane / 8 % 2;
-            Half* own_phi = tile.phi + row * STRIDE_PHI + channel;
+            Half* own_phi = tile.phi() + row * STRIDE_PHI + channel;
             const Half* own_v = tile.scratch.v_before + row * CHANNELS + channel;
             float phi_c = float_of(own_phi[2 * CHANNELS]);
             float of_c = fmaf(sum[4], float_of(own_v[2 * AXIS]), fmaf(sum[3], float_of(own_v[AXIS]), sum[2] * float_of(own_v[0])));

@@ -10,11 +10,11 @@ __device__ __noinline__ void tile_readout(const Tile<M>& tile, const TileStudent
     constexpr int DEPTH = CHANNELS / 16, GROUPS = TILE_WARPS / 2;
     ByHalves<M> by_halves;
     Place place;
-    float* part = reinterpret_cast<float*>(tile.v);  // (M, groups); nobody needs the vectors any more
+    float* part = reinterpret_cast<float*>(tile.v());  // (M, groups); nobody needs the vectors any more
     {
         float sum[ByHalves<M>::COUNT][1][4] = {};
         const uint2* groups[1] = {student.readout.matrix.forward.group(by_halves.group)};
-        product<ByHalves<M>::COUNT, 1>(sum, tile.x, STRIDE_X, [&](int i) { return by_halves.first_row(i); }, DEPTH, groups);
+        product<ByHalves<M>::COUNT, 1>(sum, tile.x(), STRIDE_X, [&](int i) { return by_halves.first_row(i); }, DEPTH, groups);
         float2 bias = two(student.readout.bias, by_halves.channel), weight = two(student.readout_weight, by_halves.channel);
 #pragma unroll
         for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
@@ -26,7 +26,7 @@ __device__ __noinline__ void tile_readout(const Tile<M>& tile, const TileStudent
             int row = by_halves.row(n / 2, n % 2);
             if (place.lane % 4 == 0) part[row * GROUPS + by_halves.group] = energy;
             // Forward: E = silu(x) · w₂ + b₂
-            word(tile.h, row * STRIDE_F + by_halves.channel) = two_halves(GRADIENT_SCALE * weight.x * tile_silu_slope(x0),
+            word(tile.h(), row * STRIDE_F + by_halves.channel) = two_halves(GRADIENT_SCALE * weight.x * tile_silu_slope(x0),
                                                                           GRADIENT_SCALE * weight.y * tile_silu_slope(x1));
         }
     }
@@ -38,9 +38,9 @@ __device__ __noinline__ void tile_readout(const Tile<M>& tile, const TileStudent
     }
     float sum[M][1][4] = {};
     const uint2* groups[1] = {student.readout.matrix.backward.group(place.warp)};
-    product<M, 1>(sum, tile.h, STRIDE_F, [](int m) { return 16 * m; }, CHANNELS / 2 / 16, groups);
+    product<M, 1>(sum, tile.h(), STRIDE_F, [](int m) { return 16 * m; }, CHANNELS / 2 / 16, groups);
 #pragma unroll
     for (int n = 0; n < 2 * M; n++)
-        two(tile.q, place.row(n / 2, n % 2) * STRIDE_Q + place.channel) = {sum[n / 2][0][n % 2 * 2], sum[n / 2][0][n % 2 * 2 + 1]};
+        two(tile.q(), place.row(n / 2, n % 2) * STRIDE_Q + place.channel) = {sum[n / 2][0][n % 2 * 2], sum[n / 2][0][n % 2 * 2 + 1]};
     __syncthreads();
 }

@@ -6,17 +6,12 @@
 // below that of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
 // radial functions and stand for the row itself.
 //
-// Shapes: r (P,), u (P, 3) → partner (M, 64), u (M, 64, 3), B, B' (M, 64, K)
+// Shapes: r (P,), u (P, 3) → slots (M, 64)
 #pragma once
 #include "switch.cuh"
 #include "tile.cuh"
 
 static_assert(RADIAL == 16, "a slot's radial functions are two times sixteen bytes");
-
-// A slot's partner and its element in one word.
-constexpr int PARTNER_BITS = 16;
-__device__ inline int partner_of(int word) { return word & ((1 << PARTNER_BITS) - 1); }
-__device__ inline int element_of(int word) { return word >> PARTNER_BITS; }
 
 // Slots of a row that are in use: whole sixteens.
 __device__ inline int slots_of(int neighbours) { return (neighbours + 15) / 16 * 16; }
@@ -30,7 +25,7 @@ __device__ __noinline__ void tile_slots(const Tile<M>& tile, const TileStudent& 
         RowOfPairs of = pairs_of(tile.batch, row);
         int count = pairs.count[row], element = tile.batch.element[row];
         for (int n = threadIdx.x % WARP; n < slots_of(count); n += WARP) {
-            int slot = row * TILE_ROWS_MAX + n, partner = row;
+            int partner = row;
             float basis[RADIAL] = {}, slope[RADIAL] = {};
             float4 u = {0.0f, 0.0f, 0.0f, 0.0f};
             if (n < count) {
@@ -61,12 +56,14 @@ __device__ __noinline__ void tile_slots(const Tile<M>& tile, const TileStudent& 
                     s = next;
                 }
             }
-            tile.scratch.partner[slot] = partner | tile.batch.element[partner] << PARTNER_BITS;
-            tile.scratch.unit[slot] = u;
+            Slot& slot = tile.scratch.slots[row * TILE_ROWS_MAX + n];
+            slot.unit = u;
+            slot.row = partner;
+            slot.element = tile.batch.element[partner];
 #pragma unroll
             for (int k = 0; k < RADIAL; k += 2) {
-                word(tile.scratch.basis, slot * RADIAL + k) = two_halves(basis[k], basis[k + 1]);
-                word(tile.scratch.slope, slot * RADIAL + k) = two_halves(slope[k], slope[k + 1]);
+                slot.basis[k / 2] = two_halves(basis[k], basis[k + 1]);
+                slot.slope[k / 2] = two_halves(slope[k], slope[k + 1]);
             }
         }
     }

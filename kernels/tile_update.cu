@@ -28,82 +28,85 @@ struct TileMixed {
 
 template <int M, int LAYER>
 __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16, AT_ONCE = M % 2 == 0 ? 2 : 1;
+    constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
+    constexpr int INPUTS = 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), OUTPUTS = LAST ? 2 : 3;
     const TileUpdate& update = student.update[LAYER];
     Place place;
-    auto of_m = [](int m) { return 16 * m; };
-
-    for (int first = 0; first < M; first += AT_ONCE) {
-        float uv[3 * AT_ONCE][2][4] = {};
-        const uint2* groups[2] = {update.mix.forward.group(place.warp), update.mix.forward.group(TILE_WARPS + place.warp)};
-        auto row_of = [&](int i) { return i / AT_ONCE * ROWS + 16 * (first + i % AT_ONCE); };
-        product<3 * AT_ONCE, 2>(uv, tile.v, STRIDE_F, row_of, DEPTH, groups);
-#pragma unroll
-        for (int n = 0; n < 2 * AT_ONCE; n++) {
-            int m = n / 2, half = n % 2, row = place.row(first + m, half);
-            float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
-#pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                const float* of_u = uv[axis * AT_ONCE + m][0] + 2 * half;
-                const float* of_v = uv[axis * AT_ONCE + m][1] + 2 * half;
-                int slot = Own::UV + (LAYER * 8 + 2 * first + n) * 6 + 2 * axis;
-                own(tile.scratch, slot) = two_halves(of_u[0], of_u[1]);
-                own(tile.scratch, slot + 1) = two_halves(of_v[0], of_v[1]);
-                norm2[0] = fmaf(of_v[0], of_v[0], norm2[0]);
-                norm2[1] = fmaf(of_v[1], of_v[1], norm2[1]);
-            }
-            float2 q = two(tile.q, row * STRIDE_Q + place.channel);
-            word(tile.x, row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
-            word(tile.x, row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
-        }
-    }
-    __syncthreads();
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
 
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {update.hidden.matrix.forward.group(place.warp)};
-        product<M, 1>(sum, tile.x, STRIDE_X, of_m, 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), groups);
-        float2 bias = two(update.hidden.bias, place.channel);
+        Columns<2, DEPTH> mix(update.mix.forward, part_of);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float uv[3][2][4] = {};
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            float x0 = sum[n / 2][0][n % 2 * 2] + bias.x, x1 = sum[n / 2][0][n % 2 * 2 + 1] + bias.y;
-            own(tile.scratch, Own::BEFORE + LAYER * 8 + n) = two_halves(x0, x1);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int row = place.row(m, half), slot = Own::UV + (LAYER * 8 + 2 * m + half) * 6;
+                float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
+#pragma unroll
+                for (int axis = 0; axis < 3; axis++) {
+                    const float *of_u = uv[axis][0] + 2 * half, *of_v = uv[axis][1] + 2 * half;
+                    own(tile.scratch, slot + 2 * axis) = two_halves(of_u[0], of_u[1]);
+                    own(tile.scratch, slot + 2 * axis + 1) = two_halves(of_v[0], of_v[1]);
+                    norm2[0] = fmaf(of_v[0], of_v[0], norm2[0]);
+                    norm2[1] = fmaf(of_v[1], of_v[1], norm2[1]);
+                }
+                float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
+                word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
+                word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
+            }
         }
     }
-    __syncthreads();
+    {
+        Columns<1, INPUTS> hidden(update.hidden.matrix.forward, part_of);
+        float2 bias = two(update.hidden.bias, place.channel);
+        __syncthreads();
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
+                own(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half) = two_halves(x0, x1);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            }
+        }
+    }
 
-    constexpr int OUTPUTS = LAST ? 2 : 3;
-    float acb[M][OUTPUTS][4] = {};
-    const uint2* groups[OUTPUTS];
+    Columns<OUTPUTS, DEPTH> out(update.out.matrix.forward, part_of);
     float2 bias[OUTPUTS];
 #pragma unroll
-    for (int part = 0; part < OUTPUTS; part++) {
-        groups[part] = update.out.matrix.forward.group(part * TILE_WARPS + place.warp);
-        bias[part] = two(update.out.bias, part * CHANNELS + place.channel);
-    }
-    product<M, OUTPUTS>(acb, tile.h, STRIDE_F, of_m, DEPTH, groups);
+    for (int part = 0; part < OUTPUTS; part++) bias[part] = two(update.out.bias, part * CHANNELS + place.channel);
+    __syncthreads();
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float acb[OUTPUTS][4] = {};
+        out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++) {
-        int m = n / 2, half = n % 2, row = place.row(m, half);
-        TileMixed mixed(tile.scratch, LAYER, n);
-        unsigned c_word = two_halves(acb[m][1][2 * half] + bias[1].x, acb[m][1][2 * half + 1] + bias[1].y);
-        Pair16 c = two_floats(c_word);
-        own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2) = c_word;
-        float2& q = two(tile.q, row * STRIDE_Q + place.channel);
-        q.x += fmaf(c.low, mixed.dot(0), acb[m][0][2 * half] + bias[0].x);
-        q.y += fmaf(c.high, mixed.dot(1), acb[m][0][2 * half + 1] + bias[0].y);
-        word(tile.x, row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
-        if constexpr (!LAST) {
-            unsigned b_word = two_halves(acb[m][2][2 * half] + bias[2].x, acb[m][2][2 * half + 1] + bias[2].y);
-            Pair16 b = two_floats(b_word);
-            own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1) = b_word;
+        for (int half = 0; half < 2; half++) {
+            int n = 2 * m + half, row = place.row(m, half);
+            TileMixed mixed(tile.scratch, LAYER, n);
+            unsigned c_word = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
+            Pair16 c = two_floats(c_word);
+            own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2) = c_word;
+            float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
+            q.x += fmaf(c.low, mixed.dot(0), acb[0][2 * half] + bias[0].x);
+            q.y += fmaf(c.high, mixed.dot(1), acb[0][2 * half + 1] + bias[0].y);
+            word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
+            if constexpr (!LAST) {
+                unsigned b_word = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
+                Pair16 b = two_floats(b_word);
+                own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1) = b_word;
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                unsigned& v_word = word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel);
-                Pair16 v = two_floats(v_word);
-                v_word = two_halves(fmaf(b.low, mixed.u[axis][0], v.low), fmaf(b.high, mixed.u[axis][1], v.high));
+                for (int axis = 0; axis < 3; axis++) {
+                    unsigned& v_word = word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel);
+                    Pair16 v = two_floats(v_word);
+                    v_word = two_halves(fmaf(b.low, mixed.u[axis][0], v.low), fmaf(b.high, mixed.u[axis][1], v.high));
+                }
             }
         }
     }
@@ -120,152 +123,166 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     const TileUpdate& update = student.update[LAYER];
     Place place;
-    ByHalves<M> by_halves;
-    auto of_m = [](int m) { return 16 * m; };
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     auto dv_word = [&](int axis, int row) -> unsigned& {
         return word(tile.scratch.dv_before, (axis * TILE_ROWS_MAX + row) * CHANNELS + place.channel);
     };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
-    Half* operand = LAST ? tile.x : tile.phi;
+    Half* operand = LAST ? tile.x() : tile.phi();
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
-#pragma unroll
-    for (int n = 0; n < 2 * M; n++) {
-        int row = place.row(n / 2, n % 2);
-        TileMixed mixed(tile.scratch, LAYER, n);
-        float2 dq = two(tile.q, row * STRIDE_Q + place.channel);
-        word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
-        word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * mixed.dot(0), dq.y * mixed.dot(1));
-        if constexpr (!LAST) {
-            float db[2] = {0.0f, 0.0f};
-#pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                Pair16 dv = two_floats(dv_word(axis, row));
-                db[0] = fmaf(dv.low, mixed.u[axis][0], db[0]);
-                db[1] = fmaf(dv.high, mixed.u[axis][1], db[1]);
-            }
-            word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
-        }
-    }
-    __syncthreads();
     {
-        float sum[M][1][4] = {};
-        const uint2* groups[1] = {update.out.matrix.backward.group(place.warp)};
-        product<M, 1>(sum, operand, STRIDE, of_m, (LAST ? 2 : 3) * DEPTH, groups);
-#pragma unroll
+#pragma unroll 2
         for (int n = 0; n < 2 * M; n++) {
-            Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + LAYER * 8 + n));
-            float d0 = sum[n / 2][0][n % 2 * 2] * tile_silu_slope(before.low);
-            float d1 = sum[n / 2][0][n % 2 * 2 + 1] * tile_silu_slope(before.high);
-            word(tile.h, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            int row = place.row(n / 2, n % 2);
+            TileMixed mixed(tile.scratch, LAYER, n);
+            float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
+            word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
+            word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * mixed.dot(0), dq.y * mixed.dot(1));
+            if constexpr (!LAST) {
+                float db[2] = {0.0f, 0.0f};
+#pragma unroll
+                for (int axis = 0; axis < 3; axis++) {
+                    Pair16 dv = two_floats(dv_word(axis, row));
+                    db[0] = fmaf(dv.low, mixed.u[axis][0], db[0]);
+                    db[1] = fmaf(dv.high, mixed.u[axis][1], db[1]);
+                }
+                word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
+            }
+        }
+        Columns<1, (LAST ? 2 : 3) * DEPTH> out(update.out.matrix.backward, part_of);
+        __syncthreads();
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half));
+                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
+                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            }
         }
     }
-    __syncthreads();
 
     if constexpr (FIRST && TENSOR_CHANNELS > 0) {
-        float sum[ByHalves<M>::COUNT][1][4] = {};
-        const uint2* groups[1] = {update.hidden.matrix.backward.group(2 * TILE_WARPS + by_halves.group)};
-        product<ByHalves<M>::COUNT, 1>(sum, tile.h, STRIDE_F, [&](int i) { return by_halves.first_row(i); }, DEPTH, groups);
+        ByHalves<M> by_halves;
+        Columns<1, DEPTH> hidden(update.hidden.matrix.backward, [&](int) { return 2 * TILE_WARPS + by_halves.group; });
+        __syncthreads();
+#pragma unroll 1
+        for (int i = 0; i < ByHalves<M>::COUNT; i++) {
+            if (!by_halves.has(i)) continue;
+            float sum[1][4] = {};
+            hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
 #pragma unroll
-        for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
-            if (!by_halves.has(n / 2)) continue;
-            int row = by_halves.row(n / 2, n % 2);
-            Pair16 t[5];
-            float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
+            for (int half = 0; half < 2; half++) {
+                int row = by_halves.row(i, half);
+                Pair16 t[5];
+                float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
 #pragma unroll
-            for (int c = 0; c < 5; c++) {
-                t[c] = two_floats(own(tile.scratch, Own::TENSOR + n * 5 + c));
-                norm2[0] = fmaf(t[c].low, t[c].low, norm2[0]);
-                norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
-            }
-            // Forward: |t| = √(t·t + ε), t = g2 ⊙ A2 W2
-            float2 gate = two(student.gate2, tile.batch.element[row] * TENSOR_CHANNELS + by_halves.channel);
-            float d0 = sum[n / 2][0][n % 2 * 2] / sqrtf(norm2[0]) * gate.x;
-            float d1 = sum[n / 2][0][n % 2 * 2 + 1] / sqrtf(norm2[1]) * gate.y;
-#pragma unroll
-            for (int c = 0; c < 5; c++)
-                word(tile.phi, (c * ROWS + row) * STRIDE_T + by_halves.channel) = two_halves(d0 * t[c].low, d1 * t[c].high);
-        }
-    }
-
-    // By q, and by U and V: what U gets goes to shared memory at once, V's part waits for its turn.
-    unsigned of_v[2 * M][3];
-    {
-        float dx[M][2][4] = {};
-        const uint2* groups[2] = {update.hidden.matrix.backward.group(place.warp),
-                                  update.hidden.matrix.backward.group(TILE_WARPS + place.warp)};
-        product<M, 2>(dx, tile.h, STRIDE_F, of_m, DEPTH, groups);
-#pragma unroll
-        for (int n = 0; n < 2 * M; n++) {
-            int m = n / 2, half = n % 2, row = place.row(m, half);
-            TileMixed mixed(tile.scratch, LAYER, n);
-            Pair16 c = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2));
-            Pair16 b = {0.0f, 0.0f};
-            if constexpr (!LAST) b = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1));
-            float2& dq = two(tile.q, row * STRIDE_Q + place.channel);
-            // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
-            float d_dot[2] = {dq.x * c.low, dq.y * c.high};
-            float per_norm[2] = {dx[m][1][2 * half] / sqrtf(mixed.norm2(0) + student.norm_epsilon),
-                                 dx[m][1][2 * half + 1] / sqrtf(mixed.norm2(1) + student.norm_epsilon)};
-#pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
-                if constexpr (!LAST) {
-                    Pair16 dv = two_floats(dv_word(axis, row));
-                    du[0] = fmaf(b.low, dv.low, du[0]);
-                    du[1] = fmaf(b.high, dv.high, du[1]);
+                for (int c = 0; c < 5; c++) {
+                    t[c] = two_floats(own(tile.scratch, Own::TENSOR + (2 * i + half) * 5 + c));
+                    norm2[0] = fmaf(t[c].low, t[c].low, norm2[0]);
+                    norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
                 }
-                word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
-                of_v[n][axis] = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
-                                           fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
+                // Forward: |t| = √(t·t + ε), t = g2 ⊙ A2 W2
+                float2 gate = two(student.gate2, tile.batch.element[row] * TENSOR_CHANNELS + by_halves.channel);
+                float d0 = sum[0][2 * half] * rsqrtf(norm2[0]) * gate.x, d1 = sum[0][2 * half + 1] * rsqrtf(norm2[1]) * gate.y;
+#pragma unroll
+                for (int c = 0; c < 5; c++)
+                    word(tile.phi(), (c * ROWS + row) * STRIDE_T + by_halves.channel) = two_halves(d0 * t[c].low, d1 * t[c].high);
             }
-            dq.x += dx[m][0][2 * half];
-            dq.y += dx[m][0][2 * half + 1];
+        }
+    }
+
+    // By q, and by U and V: what U gets goes to `v` at once, V's part waits for `h` and `x`.
+    {
+        Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
+        __syncthreads();
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float dx[2][4] = {};
+            hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int n = 2 * m + half, row = place.row(m, half);
+                TileMixed mixed(tile.scratch, LAYER, n);
+                Pair16 c = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2));
+                Pair16 b = {0.0f, 0.0f};
+                if constexpr (!LAST) b = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1));
+                float2& dq = two(tile.q(), row * STRIDE_Q + place.channel);
+                // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
+                float d_dot[2] = {dq.x * c.low, dq.y * c.high};
+                float per_norm[2] = {dx[1][2 * half] * rsqrtf(mixed.norm2(0) + student.norm_epsilon),
+                                     dx[1][2 * half + 1] * rsqrtf(mixed.norm2(1) + student.norm_epsilon)};
+#pragma unroll
+                for (int axis = 0; axis < 3; axis++) {
+                    float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
+                    if constexpr (!LAST) {
+                        Pair16 dv = two_floats(dv_word(axis, row));
+                        du[0] = fmaf(b.low, dv.low, du[0]);
+                        du[1] = fmaf(b.high, dv.high, du[1]);
+                    }
+                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
+                    own(tile.scratch, Own::TURN + 3 * n + axis) =
+                        two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
+                                   fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
+                }
+                dq.x += dx[0][2 * half];
+                dq.y += dx[0][2 * half + 1];
+            }
         }
     }
     __syncthreads();
+    Half* of_v = tile.h();
+#pragma unroll 4
+    for (int n = 0; n < 6 * M; n++) {
+        int at = (n % 3 * ROWS + place.row(n / 6, n / 3 % 2)) * STRIDE_F + place.channel;
+        word(of_v, at) = own(tile.scratch, Own::TURN + n);
+    }
 
-    // dv = dU W_uᵀ + dV W_vᵀ
-    float dv[3 * M][1][4] = {};
-    auto of_axis = [](int i) { return i / M * ROWS + 16 * (i % M); };
-    const uint2* of_u[1] = {update.mix.backward.group(place.warp)};
-    product<3 * M, 1>(dv, tile.v, STRIDE_F, of_axis, DEPTH, of_u);
-    __syncthreads();
+    // dv = dU W_uᵀ + dV W_vᵀ, which waits until nobody reads `v` any more.
+    {
+        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
+        __syncthreads();
+#pragma unroll 1
+        for (int i = 0; i < 3 * M; i++) {
+            int axis = i % 3, m = i / 3;
+            float dv[1][4] = {};
+            mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+            mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++)
+            for (int half = 0; half < 2; half++) {
+                int row = place.row(m, half);
+                float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
+                float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
+                if constexpr (LAST) {
+                    dv_word(axis, row) = two_halves(d[0], d[1]);
+                } else {
+                    // Forward: v += b U keeps v
+                    Pair16 kept = two_floats(dv_word(axis, row));
+                    d[0] += kept.low;
+                    d[1] += kept.high;
+                }
+                own(tile.scratch, Own::TURN + 3 * (2 * m + half) + axis) = two_halves(d[0] * gate.x, d[1] * gate.y);
+            }
+        }
+    }
+    __syncthreads();
+#pragma unroll 2
+    for (int n = 0; n < 2 * M; n++) {
+        int row = place.row(n / 2, n % 2);
+        float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
+        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
+        unsigned gated = two_halves(dq.x * gate.x, dq.y * gate.y);
+        if constexpr (FIRST)
+            word(tile.h(), row * STRIDE_F + place.channel) = gated;
+        else
+            word(tile.x(), row * STRIDE_X + place.channel) = gated;
 #pragma unroll
         for (int axis = 0; axis < 3; axis++)
-            word(tile.v, (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = of_v[n][axis];
-    __syncthreads();
-    const uint2* after_u[1] = {of_u[0] + DEPTH * WARP};
-    product<3 * M, 1>(dv, tile.v, STRIDE_F, of_axis, DEPTH, after_u);
-    __syncthreads();
-
-#pragma unroll
-    for (int n = 0; n < 2 * M; n++) {
-        int m = n / 2, half = n % 2, row = place.row(m, half);
-        int by_element = tile.batch.element[row] * CHANNELS + place.channel;
-        float2 of_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element);
-        float2 of_vector = two(FIRST ? student.gate1 : student.gate_vector, by_element);
-        float2 dq = two(tile.q, row * STRIDE_Q + place.channel);
-        unsigned gated = two_halves(dq.x * of_scalar.x, dq.y * of_scalar.y);
-        if constexpr (FIRST)
-            word(tile.h, row * STRIDE_F + place.channel) = gated;
-        else
-            word(tile.x, row * STRIDE_X + place.channel) = gated;
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-            float d[2] = {dv[axis * M + m][0][2 * half], dv[axis * M + m][0][2 * half + 1]};
-            if constexpr (LAST) {
-                dv_word(axis, row) = two_halves(d[0], d[1]);
-            } else {
-                // Forward: v += b U keeps v
-                Pair16 kept = two_floats(dv_word(axis, row));
-                d[0] += kept.low;
-                d[1] += kept.high;
-            }
-            word(tile.v, (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(d[0] * of_vector.x, d[1] * of_vector.y);
-        }
+            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = own(tile.scratch, Own::TURN + 3 * n + axis);
     }
     __syncthreads();
 }

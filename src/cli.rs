@@ -24,7 +24,7 @@ pub struct Run {
     /// Campaign to run (TOML; see `mdrun init`)
     #[arg(required = true)]
     pub config: Option<PathBuf>,
-    /// Where forces are computed: auto, cpu, cuda, cuda:K or reference
+    /// Where forces are computed: auto, cpu, cuda, cuda:K, cuda:all or reference
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Copies of every molecule at each of its temperatures
@@ -86,7 +86,7 @@ pub struct Field {
     /// Force field: a built-in name or a safetensors file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     pub model: String,
-    /// Where forces are computed: auto, cpu, cuda, cuda:K or reference
+    /// Where forces are computed: auto, cpu, cuda, cuda:K, cuda:all or reference
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
     /// On a GPU: mixed (16-bit products) or single (32 bits)

@@ -41,6 +41,7 @@ template <class T> inline T min(T a, T b) { return b < a ? b : a; }
 template <class T> inline T __ldg(const T* x) { return *x; }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __expf(float x) { return std::exp(x); }
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline long long clock64() { return 0; }
 using std::floor;
 using std::fma;

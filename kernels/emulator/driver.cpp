@@ -54,6 +54,7 @@ struct DriverEvent {
 
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES_MAX = 97;
+constexpr int DEVICES = 2;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
 int the_context;
@@ -67,8 +68,8 @@ int cuDriverGetVersion(int* version) { *version = 12020; return SUCCESS; }
 int cuGetErrorName(int, const char** name) { *name = "EMULATED"; return SUCCESS; }
 int cuGetErrorString(int, const char** text) { *text = "error of the emulated driver"; return SUCCESS; }
 
-int cuDeviceGetCount(int* count) { *count = 1; return SUCCESS; }
-int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal == 0 ? SUCCESS : 101; }
+int cuDeviceGetCount(int* count) { *count = DEVICES; return SUCCESS; }
+int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal < DEVICES ? SUCCESS : 101; }
 int cuDeviceGetName(char* name, int size, int) { std::snprintf(name, size, "emulation on the host"); return SUCCESS; }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { *bytes = MEMORY_BYTES; return SUCCESS; }
 int cuDeviceGetAttribute(int* value, int attribute, int) {

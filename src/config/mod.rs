@@ -78,7 +78,7 @@ pub struct Run {
     /// or its folder's name where the file is called config.toml.
     #[schemars(with = "Option<String>")]
     pub out: Option<Spanned<PathBuf>>,
-    /// Where forces are computed: "auto", "cpu", "cuda", "cuda:K" or "reference".
+    /// Where forces are computed: "auto", "cpu", "cuda", "cuda:K", "cuda:all" or "reference".
     #[serde(default)]
     pub device: Device,
     /// "mixed" (products of 16-bit numbers) or "single" (32 bits) on a GPU; mixed for Langevin and

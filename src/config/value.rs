@@ -26,7 +26,7 @@ impl JsonSchema for Device {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^(auto|cpu|cuda(:[0-9]+)?|reference)$",
+            "pattern": "^(auto|cpu|cuda(:([0-9]+|all))?|reference)$",
             "default": "auto",
         })
     }

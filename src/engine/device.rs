@@ -16,6 +16,8 @@ pub enum Device {
     Cpu,
     /// The CUDA device of this number.
     Cuda(u32),
+    /// All CUDA devices of this machine, replicas shared out over them.
+    CudaAll,
     /// The slow double-precision oracle.
     Reference,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Device {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::CudaAll => f.write_str("cuda:all"),
             Self::Reference => f.write_str("reference"),
         }
     }
@@ -72,13 +75,14 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, String> {
         let unknown = || {
             format!(
-                "no device is called \"{text}\"; there are auto, cpu, cuda, cuda:K and reference"
+                "no device is called \"{text}\"; there are auto, cpu, cuda, cuda:K, cuda:all and reference"
             )
         };
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
+            "cuda:all" => Ok(Self::CudaAll),
             "reference" => Ok(Self::Reference),
             _ => {
                 let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;

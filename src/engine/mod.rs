@@ -24,7 +24,7 @@ use crate::student::Student;
 use crate::system::System;
 
 pub use cuda::StageTime;
-use cuda::{CudaEngine, Gpu, Limits};
+use cuda::{CudaEngine, Gpu, Limits, SeveralGpus};
 pub use device::{Device, Precision};
 use host::HostEngine;
 pub use uncertainty::Uncertainty;
@@ -81,6 +81,7 @@ pub struct Opened {
 pub fn check(device: Device, student: &Student) -> Result<()> {
     match device {
         Device::Cuda(number) => Gpu::open(number as usize, Some(student)).map(drop),
+        Device::CudaAll => Gpu::open_all(Some(student)).map(drop),
         Device::Reference if cfg!(not(feature = "reference")) => Err(no_reference()),
         Device::Auto | Device::Cpu | Device::Reference => Ok(()),
     }
@@ -94,19 +95,24 @@ pub fn open(
     system: &Arc<System>,
     replicas: &[Replica],
 ) -> Result<Opened> {
+    let limits = Limits {
+        precision,
+        ..Limits::default()
+    };
+    // What the bits depend on is the kind of GPU, not their number.
+    let on_gpus = |gpus: Vec<Gpu>| {
+        let mut names: Vec<&str> = gpus.iter().map(Gpu::name).collect();
+        names.dedup();
+        let device = names.join(" and ");
+        let engine = SeveralGpus::new(gpus, system, Some(student), &[], replicas, limits)?;
+        Ok(Opened {
+            engine: Box::new(engine),
+            device,
+        })
+    };
     let on_gpu = |gpu: Gpu| {
         let device = gpu.name().to_owned();
-        let engine = CudaEngine::new(
-            gpu,
-            system.clone(),
-            Some(student),
-            &[],
-            replicas,
-            Limits {
-                precision,
-                ..Limits::default()
-            },
-        )?;
+        let engine = CudaEngine::new(gpu, system.clone(), Some(student), &[], replicas, limits)?;
         Ok(Opened {
             engine: Box::new(engine),
             device,
@@ -127,6 +133,7 @@ pub fn open(
         },
         Device::Cpu => on_cpu(),
         Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
+        Device::CudaAll => on_gpus(Gpu::open_all(Some(student))?),
         #[cfg(feature = "reference")]
         Device::Reference => {
             let field = reference::Reference::new(student, system);

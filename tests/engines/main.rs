@@ -9,7 +9,7 @@ mod molecules;
 use std::io::Write;
 use std::sync::Arc;
 
-use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
+use mdrun::engine::cuda::{CudaEngine, Gpu, Limits, SeveralGpus};
 use mdrun::engine::host::HostEngine;
 use mdrun::engine::potential::{Nothing, Term};
 use mdrun::engine::{Engine, Op, Precision};
@@ -323,6 +323,32 @@ fn the_integrator_has_the_bits_of_the_host() {
                 assert_same(&advanced(&mut gpu, scheme, steps, &start), &expected);
             }
         }
+    }
+}
+
+/// Replicas on all GPUs of the machine, which may be one: the same bits as on the first alone.
+#[test]
+fn it_does_not_matter_on_which_gpu_a_replica_is() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[12, 3, 17, 12, 70], 22));
+    let start: Vec<Replica> = (0..2).flat_map(|copy| replicas(&system, copy)).collect();
+    for precision in PRECISIONS {
+        let limits = Limits {
+            precision,
+            ..Limits::default()
+        };
+        let gpus = Gpu::open_all(Some(&student)).unwrap();
+        let mut all = SeveralGpus::new(gpus, &system, Some(&student), &[], &start, limits).unwrap();
+        let mut one = on_gpu(&system, Some(&student), &start, precision);
+        assert_eq!(evaluated(&mut all, &start), evaluated(&mut one, &start));
+        let expected = advanced(&mut one, Scheme::Langevin, 3, &start);
+        assert_eq!(advanced(&mut all, Scheme::Langevin, 3, &start), expected);
+        // A slot is where it was, whichever GPU has it.
+        all.put(3, &start[8]).unwrap();
+        let mut after = start.clone();
+        all.snapshot(&mut after).unwrap();
+        assert_eq!((&after[3], &after[4]), (&start[8], &expected[4]));
+        assert!(all.put(10, &start[0]).is_err() && all.snapshot(&mut after[..3]).is_err());
     }
 }
 

@@ -208,10 +208,7 @@ structures! {
         own: Pointer<u32>,
         v_before: Pointer<u16>,
         dv_before: Pointer<u16>,
-        partner: Pointer<i32>,
-        unit: Pointer<f32>,
-        basis: Pointer<u16>,
-        slope: Pointer<u16>,
+        slots: Pointer<u32>,
         partial: Pointer<f32>,
         pairs_max: i32,
         unused: i32,
@@ -246,7 +243,7 @@ pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
 pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
 /// Words that a thread of a tile keeps from the forward to the backward pass.
-pub const OWN_WORDS: usize = 172;
+pub const OWN_WORDS: usize = 196;
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
@@ -316,6 +313,11 @@ impl Sizes {
         (self.channels / 8 * WARP) as u32
     }
 
+    /// Words of a neighbour of a row: its direction, row and element, B and B'.
+    pub fn slot_words(self) -> usize {
+        8 + self.radial
+    }
+
     /// Bytes of a tile's shared memory, by `Regions` in kernels/tile.cuh.
     pub fn tile_bytes(self, rows: usize) -> usize {
         let (f, t) = (self.channels, self.tensor_channels);
@@ -361,6 +363,7 @@ impl Sizes {
             PIECES_MAX,
             self.tile_threads() as usize,
             OWN_WORDS,
+            4 * self.slot_words(),
             TILE_STAGES.len(),
         ];
         let bytes = TILE_ROWS.map(|rows| self.tile_bytes(rows));

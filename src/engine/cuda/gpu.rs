@@ -182,6 +182,13 @@ impl Gpu {
         })
     }
 
+    /// All GPUs of this machine.
+    pub fn open_all(student: Option<&Student>) -> Result<Vec<Self>> {
+        (0..count()?)
+            .map(|ordinal| Self::open(ordinal, student))
+            .collect()
+    }
+
     /// The maker's name of it.
     pub fn name(&self) -> &str {
         &self.name

@@ -16,6 +16,7 @@ mod images;
 mod launches;
 mod layout;
 mod network;
+mod several;
 mod steps;
 mod tile_field;
 mod tile_weights;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaGraph, sys};
 
 pub use gpu::{Gpu, StageTime};
+pub use several::SeveralGpus;
 
 use self::batch::{Batch, MoleculeTable};
 use self::field::Field;
@@ -270,6 +272,56 @@ impl CudaEngine {
         let graph = graph.map_err(failed("end a graph"))?;
         graph.ok_or_else(|| Error::run("the GPU failed: a step without work"))
     }
+
+    /// Launches an evaluation, and does not wait for it.
+    fn begin_evaluation(&mut self) -> Result<()> {
+        self.send()?;
+        for Seated { batch, tiles, .. } in &self.batches {
+            match (&self.tile_field, tiles) {
+                (Some(field), Some(tiles)) => {
+                    field.evaluate(&self.gpu, &self.system, batch, tiles)?;
+                }
+                _ => self.field.evaluate(&self.gpu, batch)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Launches steps, and does not wait for them.
+    fn begin_steps(&mut self, program: &[Op], steps: u64) -> Result<()> {
+        self.send()?;
+        for number in 0..self.batches.len() {
+            let Seated {
+                batch,
+                tiles,
+                graph,
+                ..
+            } = &self.batches[number];
+            if let (Some(field), Some(tiles)) = (&self.tile_field, tiles) {
+                field.advance(&self.gpu, &self.system, batch, tiles, (program, steps))?;
+                continue;
+            }
+            if graph
+                .as_ref()
+                .is_none_or(|(captured, _)| captured != program)
+            {
+                let graph = self.capture(batch, program)?;
+                self.batches[number].graph = Some((program.to_vec(), graph));
+            }
+            let graph = self.batches[number].graph.as_ref().map(|(_, graph)| graph);
+            for _ in 0..steps {
+                graph
+                    .map_or(Ok(()), CudaGraph::launch)
+                    .map_err(failed("launch a step"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what was launched.
+    fn finish(&self) -> Result<()> {
+        self.gpu.synchronize()
+    }
 }
 
 impl Engine for CudaEngine {
@@ -313,16 +365,13 @@ impl Engine for CudaEngine {
     }
 
     fn evaluate(&mut self) -> Result<()> {
-        self.send()?;
-        for Seated { batch, tiles, .. } in &self.batches {
-            match (&self.tile_field, tiles) {
-                (Some(field), Some(tiles)) => {
-                    field.evaluate(&self.gpu, &self.system, batch, tiles)?;
-                }
-                _ => self.field.evaluate(&self.gpu, batch)?,
-            }
-        }
-        self.gpu.synchronize()
+        self.begin_evaluation()?;
+        self.finish()
+    }
+
+    fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
+        self.begin_steps(program, steps)?;
+        self.finish()
     }
 
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
@@ -338,36 +387,6 @@ impl Engine for CudaEngine {
             });
         }
         Ok(stages)
-    }
-
-    fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
-        self.send()?;
-        for number in 0..self.batches.len() {
-            let Seated {
-                batch,
-                tiles,
-                graph,
-                ..
-            } = &self.batches[number];
-            if let (Some(field), Some(tiles)) = (&self.tile_field, tiles) {
-                field.advance(&self.gpu, &self.system, batch, tiles, (program, steps))?;
-                continue;
-            }
-            if graph
-                .as_ref()
-                .is_none_or(|(captured, _)| captured != program)
-            {
-                let graph = self.capture(batch, program)?;
-                self.batches[number].graph = Some((program.to_vec(), graph));
-            }
-            let graph = self.batches[number].graph.as_ref().map(|(_, graph)| graph);
-            for _ in 0..steps {
-                graph
-                    .map_or(Ok(()), CudaGraph::launch)
-                    .map_err(failed("launch a step"))?;
-            }
-        }
-        self.gpu.synchronize()
     }
 }
 
