@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod eval;
 mod info;
+mod job;
 mod minimize;
 pub mod modes;
 mod room;

@@ -21,11 +21,12 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::block::{Block, LANES};
+use super::board::{Board, View};
 use super::features::Features;
-use super::filter::{self, Filter};
+use super::filter::Filter;
 use super::format::Student;
 use super::gate::Gate;
-use super::geometry::{Geometry, Slope};
+use super::geometry::Slope;
 use super::perceptron::Perceptron;
 use super::real::Real;
 use super::rows::{row, row_mut};
@@ -72,69 +73,17 @@ pub struct Scratch<T> {
     views: Vec<[Block<T>; 4]>,
 }
 
-/// Some of the atoms, and what they see of all.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a, T> {
-    /// The molecule.
-    pub geometry: &'a Geometry<T>,
-    /// Which of its atoms these are.
-    pub atoms: &'a Range<usize>,
-    /// What the message lets pass.
-    pub filters: &'a filter::Tape<T>,
-    /// What all atoms show.
-    pub board: &'a Board<T>,
-}
-
-/// What all N atoms of a molecule show each other, shared by all messages.
-#[derive(Clone, Debug)]
-pub struct Board<T> {
-    /// what each sends                        (N, 3F)
-    sent: Vec<T>,
-    /// v before the message                   (N, 3, F)
-    vectors: Vec<T>,
-    /// the gradient of Σ a                    (N, F)
-    d_scalars: Vec<T>,
-    /// the gradient of Σ (b u + c ⊙ v)        (N, 3, F)
-    d_vectors: Vec<T>,
-}
-
-impl<T: Real> Board<T> {
-    /// Room for N atoms with F channels.
-    pub fn new(channels: usize, atoms: usize) -> Self {
-        let room = |width: usize| Vec::with_capacity(atoms * width * channels);
-        Self {
-            sent: room(3),
-            vectors: room(3),
-            d_scalars: room(1),
-            d_vectors: room(3),
-        }
-    }
-
-    /// In the shape of N atoms; allocates nothing up to its room.
-    pub fn resize(&mut self, channels: usize, atoms: usize) {
-        let resize = |x: &mut Vec<T>, width: usize| x.resize(atoms * width * channels, T::ZERO);
-        resize(&mut self.sent, 3);
-        resize(&mut self.vectors, 3);
-        resize(&mut self.d_scalars, 1);
-        resize(&mut self.d_vectors, 3);
-    }
-
-    /// Puts up what some atoms send.
-    pub fn show_sent(&mut self, atoms: &Range<usize>, tape: &Tape<T>) {
-        put(&mut self.sent, atoms, &tape.sent);
-        put(&mut self.vectors, atoms, &tape.vectors);
-    }
-
-    /// Puts up the gradients of what some atoms received.
-    pub fn show_gradients(&mut self, atoms: &Range<usize>, scratch: &Scratch<T>) {
-        put(&mut self.d_scalars, atoms, &scratch.scalars);
-        put(&mut self.d_vectors, atoms, &scratch.vectors);
+impl<T: Real> Tape<T> {
+    /// Puts up what these atoms send.
+    pub fn show(&self, atoms: &Range<usize>, board: &mut Board<T>) {
+        board.show_sent(atoms, &self.sent, &self.vectors);
     }
 }
 
-fn put<T: Real>(board: &mut [T], atoms: &Range<usize>, rows: &[T]) {
-    if !atoms.is_empty() {
-        board[rows.len() / atoms.len() * atoms.start..][..rows.len()].copy_from_slice(rows);
+impl<T: Real> Scratch<T> {
+    /// Puts up the gradients of what these atoms received.
+    pub fn show(&self, atoms: &Range<usize>, board: &mut Board<T>) {
+        board.show_gradients(atoms, &self.scalars, &self.vectors);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The student: an equivariant message-passing network that gives energies and forces.
 //!
 //! One law a file, each with its gradient below it: `radial` functions of a distance, `density`
-//! sums over neighbours, `update` of an atom, `filter` of a pair and `message` between atoms,
+//! sums over neighbours, `update` of an atom, `filter` of a pair, `message` between atoms (by a `board`),
 //! `readout` of the energy and `repulsion` under it; beside them `uncertainty`, which has no
 //! gradient. [`network`] puts them in order, for the atoms of each `part` of a molecule. The gradient
 //! is written out by hand: every line of a backward function quotes the forward line it
@@ -25,6 +25,7 @@ pub mod real;
 
 mod activation;
 mod block;
+mod board;
 mod density;
 mod features;
 mod filter;

@@ -7,12 +7,13 @@
 use rayon::prelude::*;
 
 use super::architecture::Architecture;
+use super::board::{Board, View};
 use super::density::Density;
 use super::features::Features;
 use super::filter;
 use super::format::Student;
 use super::geometry::{Geometry, pairs_max};
-use super::message::{Board, Message, View};
+use super::message::Message;
 use super::part::{Part, shares};
 use super::radial::Radial;
 use super::readout::Readout;
@@ -251,7 +252,7 @@ impl<T: Real> Network<T> {
             });
             if layer < self.messages.len() {
                 for part in &parts[..*cut] {
-                    board.show_sent(&part.atoms, &part.messages[layer]);
+                    part.messages[layer].show(&part.atoms, board);
                 }
             }
         }
@@ -299,7 +300,7 @@ impl<T: Real> Network<T> {
             });
             if layer > 0 {
                 for part in &parts[..*cut] {
-                    board.show_gradients(&part.atoms, &part.message_scratch);
+                    part.message_scratch.show(&part.atoms, board);
                 }
             }
         }
