@@ -26,6 +26,12 @@ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
 
 inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) { emulator::multiply_add(sum, a, b); }
 
+inline unsigned transposed(unsigned two) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    unsigned low = __shfl_sync(0xFFFFFFFFu, two, 8 * t + g / 2), high = __shfl_sync(0xFFFFFFFFu, two, 8 * t + 4 + g / 2);
+    return (low >> 16 * (g % 2) & 0xFFFF) | high >> 16 * (g % 2) << 16;
+}
+
 #else
 
 __device__ inline unsigned two_halves(float low, float high) {
@@ -68,6 +74,13 @@ __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uin
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// Of a matrix of 8 × 8, lane 4g + t has numbers 2t and 2t + 1 of row g; of what returns, of column g.
+__device__ inline unsigned transposed(unsigned two) {
+    unsigned other;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(other) : "r"(two));
+    return other;
 }
 
 #endif

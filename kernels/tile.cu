@@ -77,7 +77,7 @@ struct Cursor {
 
 // The arrays of a tile at their places.
 template <int M>
-__device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
+__device__ __forceinline__ Tile<M> lay_out(const ScratchArrays& arrays) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M> tile;
     // Eight-byte numbers, 32 a row.
@@ -118,7 +118,7 @@ __device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
     tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
     tile.scratch.slots = arrays.slots + first_slot;
-    tile.scratch.partial = arrays.partial + first_slot * (CHANNELS / 16);
+    tile.scratch.partial = arrays.partial + first_slot * 2;
     return tile;
 }
 
@@ -193,7 +193,7 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
 
 // Energies and forces of a tile's running replicas.
 template <int M>
-__device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
+__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
     int warp = threadIdx.x / WARP;
     for (int row = warp; row < tile.batch.rows; row += TILE_WARPS)
         find_neighbours_of(row, tile.batch, student.cutoff_ang, tile.state, tile.progress, tile.pairs);
@@ -240,17 +240,21 @@ __device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& stu
 }
 
 template <int M>
-__device__ inline void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
+__device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
     Tile<M> tile = lay_out<M>(arrays);
+    for (int n = threadIdx.x; n < RADIAL * 3 * CHANNELS / 4; n += TILE_THREADS) tile.filter()[n] = student.filter.columns[n];
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);
-        if (program.pieces == 0) evaluate_tile(tile, student, analytic, watch);
-        for (int step = 0; step < program.steps; step++) {
-            for (int piece = 0; piece < program.pieces; piece++) {
+        // Forces stand between two pieces; without any they are all there is.  One place calls what
+        // makes them, so that the compiler can put it there.
+        int last = max(program.pieces, 2) - 1;
+        for (int step = 0; step < max(program.steps, 1); step++) {
+            for (int piece = 0; piece <= last; piece++) {
                 if (piece > 0) evaluate_tile(tile, student, analytic, watch);
+                if (program.pieces == 0) continue;
                 for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
                     integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress);
                 __syncthreads();

@@ -24,8 +24,63 @@ struct ByHalves {
     __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
 };
 
+// Components 2t and 2t + 1 of lane t, of the first eight.
+__device__ inline float2 harmonics_of(int t, const float (&u)[3]) {
+    float4 v = {u[0], u[1], u[2], 0.0f};
+    switch (t) {
+        case 0: return {harmonic(0, v), harmonic(1, v)};
+        case 1: return {harmonic(2, v), harmonic(3, v)};
+        case 2: return {harmonic(4, v), harmonic(5, v)};
+        default: return {harmonic(6, v), harmonic(7, v)};
+    }
+}
+
+// The densities of a row,  A_c[e, k] = Σ_b Y_c(u_b) B_k(r_b) over neighbours b of element e,  as products
+// with the neighbours inside: components are rows, radial functions columns.  `store` gets numbers k and
+// k + 1 of component c and element e.
+template <int M, class Store>
+__device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, Store store) {
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+    int count = tile.pairs.count[row];
+    const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+    for (int e = 0; e < elements; e++) {
+        float sum[2][4] = {};
+#pragma unroll 1
+        for (int start = 0; start < count; start += 16) {
+            Sixteen near(slots + start);
+            unsigned any = 0, of_element = 0;  // of neighbours 2t, 2t + 1, and of the eight behind, a bit each
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                unsigned lanes = __ballot_sync(WHOLE_WARP, near.element[half] == e);
+                of_element |= (lanes >> 8 * t & 1 | lanes >> 8 * t + 3 & 2) << 2 * half;
+                any |= lanes;
+            }
+            if (any == 0) continue;
+            unsigned y[4];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const float(&u)[3] = near.u[half];
+                float2 eight = harmonics_of(t, u);
+                y[2 * half] = transposed(two_halves(eight.x, eight.y));
+                y[2 * half + 1] = COMPONENTS == 9 ? transposed(t == 0 ? two_halves(fmaf(1.5f, u[2] * u[2], -0.5f), 0.0f) : 0) : 0;
+            }
+            unsigned first = (of_element & 1 ? 0xFFFF : 0) | (of_element & 2 ? 0xFFFF0000 : 0);
+            unsigned second = (of_element & 4 ? 0xFFFF : 0) | (of_element & 8 ? 0xFFFF0000 : 0);
+#pragma unroll
+            for (int n = 0; n < 2; n++)
+                multiply_add(sum[n], y, {transposed(near.basis[2 * n]) & first, transposed(near.basis[2 * n + 1]) & second});
+        }
+#pragma unroll
+        for (int n = 0; n < 2; n++) {
+            int k = 8 * n + 2 * t;
+            if (g < COMPONENTS) store(g, e, k, two_halves(sum[n][0], sum[n][1]));
+            if (8 + g < COMPONENTS) store(8 + g, e, k, two_halves(sum[n][2], sum[n][3]));
+        }
+    }
+}
+
 template <int M>
-__device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     Place place;
     ByHalves<M> by_halves;
@@ -35,27 +90,10 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int last = min(COMPONENTS, first + at_once);
-        // A[e,k] = Σ_b B_k (1, u, Y), a thread a row and a radial function
-        for (int task = threadIdx.x; task < tile.batch.rows * RADIAL; task += TILE_THREADS) {
-            int row = task / RADIAL, k = task % RADIAL;
-            int count = tile.pairs.count[row];
-            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
-            for (int e = 0; e < student.elements; e++) {
-                float sum[COMPONENTS] = {};
-#pragma unroll 4
-                for (int n = 0; n < count; n++) {
-                    // One that is of another element adds nothing.
-                    float mine = slots[n].element == e ? 1.0f : 0.0f;
-                    float4 u = slots[n].unit;
-                    float basis = mine * float_of(reinterpret_cast<const Half*>(slots[n].basis)[k]);
-#pragma unroll
-                    for (int c = 0; c < COMPONENTS; c++) sum[c] = fmaf(harmonic(c, u), basis, sum[c]);
-                }
-#pragma unroll
-                for (int c = 0; c < COMPONENTS; c++)
-                    if (c >= first && c < last) tile.phi()[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
-            }
-        }
+        for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS)
+            densities_of(tile, student.elements, row, [&](int c, int e, int k, unsigned two) {
+                if (c >= first && c < last) word(tile.phi(), ((c - first) * ROWS + row) * stride + e * RADIAL + k) = two;
+            });
         __syncthreads();
 
         for (int c = first; c < last; c++) {
@@ -87,7 +125,7 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
                     int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
                     float2 gate = two(student.gate2, by_element);
                     unsigned t = two_halves(sum[i][0][2 * side] * gate.x, sum[i][0][2 * side + 1] * gate.y);
-                    own(tile.scratch, Own::TENSOR + n * 5 + c - 4) = t;
+                    keep(tile.scratch, Own::TENSOR + n * 5 + c - 4, t);
                     Pair16 rounded = two_floats(t);
                     t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
                     t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
@@ -107,11 +145,30 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
     }
 }
 
+// Adds what components 2t and 2t + 1, and for t = 0 the ninth, give to the gradients by u and by r: `by_y`
+// are the gradients by Y_c, `by_r` those by r for |Y_c| = 1.
+__device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 by_y, float3 by_r, float* gradient) {
+    float x = u[0], y = u[1], z = u[2];
+    float2 eight = harmonics_of(t, u);
+    gradient[3] = fmaf(by_r.x, eight.x, by_r.y * eight.y);
+    // Forward: 1, x;  y, z;  √3 xy, √3 yz;  √3 zx, ½√3 (x² − y²)
+    if (t == 0) gradient[0] = by_y.y;
+    if (t == 1) gradient[1] = by_y.x, gradient[2] = by_y.y;
+    float first = ROOT_3 * by_y.x, second = ROOT_3 * by_y.y;
+    if (t == 2) gradient[0] = first * y, gradient[1] = fmaf(first, x, second * z), gradient[2] = second * y;
+    if (t == 3) gradient[0] = fmaf(first, z, second * x), gradient[1] = -second * y, gradient[2] = first * x;
+    // Forward: 1½ z² − ½
+    if (COMPONENTS == 9 && t == 0) {
+        gradient[2] = 3.0f * z * by_y.z;
+        gradient[3] = fmaf(by_r.z, fmaf(1.5f, z * z, -0.5f), gradient[3]);
+    }
+}
+
 // Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; adds to the pairs'
 // gradients, and the message's parts too.
 template <int M>
-__device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, PARTS = CHANNELS / 16;
+__device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
+    constexpr int ROWS = 16 * M;
     const Pairs& pairs = tile.pairs;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int width = student.elements * RADIAL, stride = width + 8;
@@ -136,41 +193,56 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
         }
         __syncthreads();
 
-        // A warp a row, a lane a neighbour.
+        // A warp a row, sixteen neighbours at a time.
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
             RowOfPairs of = pairs_of(tile.batch, row);
-            for (int n = lane; n < pairs.count[row]; n += WARP) {
-                const Slot& slot = tile.scratch.slots[row * TILE_ROWS_MAX + n];
-                size_t pair = of.first_pair + (slot.row - of.first_row);
-                float4 u = slot.unit;
-                const Half* da = tile.x() + row * stride + slot.element * RADIAL;
-
-                // Forward: A_c[z_b, k] += Y_c(u) B_k(r)
-                float dy[COMPONENTS] = {}, dr = 0.0f;
-                for (int k = 0; k < RADIAL; k += 2) {
-                    Pair16 basis = two_floats(slot.basis[k / 2]), slope = two_floats(slot.slope[k / 2]);
-                    float db[2] = {0.0f, 0.0f};
+            int neighbours = pairs.count[row], g = lane / 4, t = lane % 4;
+            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+            for (int start = 0; start < neighbours; start += 16) {
+                Sixteen near(slots + start);
+                unsigned slope[4];
+                Sixteen::load(slope, slots[start].slope);
+                // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
+                float by_y[2][4] = {}, by_r[2][4] = {};
+                for (int e = 0; e < student.elements; e++) {
+                    bool here[2] = {near.element[0] == e, near.element[1] == e};
+                    if (__ballot_sync(WHOLE_WARP, here[0] || here[1]) == 0) continue;
+                    unsigned b[4], s[4];
 #pragma unroll
-                    for (int c = 0; c < COMPONENTS; c++) {
-                        if (c < first || c >= first + count) continue;
-                        Pair16 d = two_floats(*reinterpret_cast<const unsigned*>(da + (c - first) * ROWS * stride + k));
-                        db[0] = fmaf(d.low, harmonic(c, u), db[0]);
-                        db[1] = fmaf(d.high, harmonic(c, u), db[1]);
-                        dy[c] = fmaf(d.low, basis.low, fmaf(d.high, basis.high, dy[c]));
+                    for (int i = 0; i < 4; i++) b[i] = here[i % 2] ? near.basis[i] : 0, s[i] = here[i % 2] ? slope[i] : 0;
+#pragma unroll
+                    for (int n = 0; n < 2; n++) {
+                        int c = 8 * n + g;
+                        if (8 * n >= first + count || 8 * n + 8 <= first) continue;
+                        uint2 da = {0, 0};
+                        if (c >= first && c < first + count) {
+                            int at = ((c - first) * ROWS + row) * stride + e * RADIAL + 2 * t;
+                            da = {word(tile.x(), at), word(tile.x(), at + 8)};
+                        }
+                        multiply_add(by_y[n], b, da);
+                        multiply_add(by_r[n], s, da);
                     }
-                    dr = fmaf(db[0], slope.low, fmaf(db[1], slope.high, dr));
                 }
-                float4 gradient = harmonics_backward(dy, u);
-                gradient.w = dr;
-                for (int part = 0; part < PARTS && first == 0; part++) {
-                    float4 of_message = tile.scratch.partial[(row * TILE_ROWS_MAX + n) * PARTS + part];
-                    gradient = {gradient.x + of_message.x, gradient.y + of_message.y, gradient.z + of_message.z,
-                                gradient.w + of_message.w};
+                float gradient[8] = {};  // (two neighbours, by u and r)
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    harmonics_backward_of(t, near.u[half], {by_y[0][2 * half], by_y[0][2 * half + 1], by_y[1][2 * half]},
+                                          {by_r[0][2 * half], by_r[0][2 * half + 1], by_r[1][2 * half]}, gradient + 4 * half);
+                // Over the components t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
+                halve(gradient, 8, 2);
+                halve(gradient, 4, 1);
+                int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
+                if (n >= neighbours) continue;
+                if (first == 0) {
+                    const float* of_message = reinterpret_cast<const float*>(tile.scratch.partial + (row * TILE_ROWS_MAX + n) * 2);
+                    float2 one = two(of_message, part), other = two(of_message, 4 + part);
+                    gradient[0] += one.x + other.x;
+                    gradient[1] += one.y + other.y;
                 }
                 constexpr float scale = 1.0f / GRADIENT_SCALE;
-                float4 sum = pairs.gradient[pair];
-                pairs.gradient[pair] = {fmaf(scale, gradient.x, sum.x), fmaf(scale, gradient.y, sum.y),
-                                        fmaf(scale, gradient.z, sum.z), fmaf(scale, gradient.w, sum.w)};
+                size_t pair = of.first_pair + (near.row[half] - of.first_row);
+                float2& sum = two(reinterpret_cast<float*>(pairs.gradient + pair), part);
+                sum = {fmaf(scale, gradient[0], sum.x), fmaf(scale, gradient[1], sum.y)};
             }
         }
         __syncthreads();

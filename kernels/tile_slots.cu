@@ -18,7 +18,7 @@ __device__ inline int slots_of(int neighbours) { return (neighbours + 15) / 16 *
 
 // A warp a row, a lane a slot.
 template <int M>
-__device__ __noinline__ void tile_slots(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_slots(const Tile<M>& tile, const TileStudent& student) {
     const Pairs& pairs = tile.pairs;
     double wave = PI / student.cutoff_ang, scale = sqrt(2.0 / student.cutoff_ang);
     for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS) {
@@ -27,7 +27,7 @@ __device__ __noinline__ void tile_slots(const Tile<M>& tile, const TileStudent& 
         for (int n = threadIdx.x % WARP; n < slots_of(count); n += WARP) {
             int partner = row;
             float basis[RADIAL] = {}, slope[RADIAL] = {};
-            float4 u = {0.0f, 0.0f, 0.0f, 0.0f};
+            float4 u = {};
             if (n < count) {
                 int b = pairs.list[of.first_pair + n];
                 double r = pairs.distance_ang[of.first_pair + b];
@@ -57,14 +57,46 @@ __device__ __noinline__ void tile_slots(const Tile<M>& tile, const TileStudent& 
                 }
             }
             Slot& slot = tile.scratch.slots[row * TILE_ROWS_MAX + n];
-            slot.unit = u;
-            slot.row = partner;
-            slot.element = tile.batch.element[partner];
+            slot.unit[0] = u.x, slot.unit[1] = u.y, slot.unit[2] = u.z;
+            slot.who = unsigned(partner) | unsigned(tile.batch.element[partner]) << 16;
 #pragma unroll
-            for (int k = 0; k < RADIAL; k += 2) {
-                slot.basis[k / 2] = two_halves(basis[k], basis[k + 1]);
-                slot.slope[k / 2] = two_halves(slope[k], slope[k + 1]);
+            for (int word = 0; word < RADIAL / 2; word++) {
+                slot.basis[place_of_word(word)] = two_halves(basis[2 * word], basis[2 * word + 1]);
+                slot.slope[place_of_word(word)] = two_halves(slope[2 * word], slope[2 * word + 1]);
             }
         }
     }
 }
+
+// What a lane sees of sixteen neighbours: those numbered g and g + 8.
+struct Sixteen {
+    float u[2][3] = {};
+    int row[2] = {}, element[2] = {};
+    unsigned basis[4] = {};  // as the left factor of a product
+
+    Sixteen() = default;
+    __device__ explicit Sixteen(const Slot* slots) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const Slot& slot = slots[8 * half + threadIdx.x % WARP / 4];
+            float4 first = *reinterpret_cast<const float4*>(slot.unit);
+            u[half][0] = first.x, u[half][1] = first.y, u[half][2] = first.z;
+            unsigned who = __float_as_uint(first.w);
+            row[half] = who & 0xFFFF;
+            element[half] = who >> 16;
+        }
+        load(basis, slots->basis);
+    }
+
+    // The lane's words of B or B' of the first of sixteen slots.
+    static __device__ void load(unsigned (&a)[4], const unsigned* of_first) {
+        constexpr int SLOT_WORDS = sizeof(Slot) / sizeof(unsigned);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const unsigned* words = of_first + (8 * half + threadIdx.x % WARP / 4) * SLOT_WORDS;
+            uint2 of_slot = reinterpret_cast<const uint2*>(words)[threadIdx.x % 4];
+            a[half] = of_slot.x;
+            a[2 + half] = of_slot.y;
+        }
+    }
+};

@@ -22,7 +22,7 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __restrict__
-#define __noinline__
+#define __forceinline__ inline
 
 struct alignas(8) float2 { float x, y; };
 struct alignas(8) uint2 { unsigned x, y; };
@@ -38,7 +38,10 @@ inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 
 inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+template <class T> inline T max(T a, T b) { return a < b ? b : a; }
 template <class T> inline T __ldg(const T* x) { return *x; }
+template <class T> inline T __ldcg(const T* x) { return *x; }
+template <class T> inline void __stcg(T* x, T y) { *x = y; }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

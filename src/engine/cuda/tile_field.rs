@@ -72,7 +72,7 @@ impl TileArrays {
             v_before: gpu.array(vectors)?,
             dv_before: gpu.array(vectors)?,
             slots: gpu.array(slots * gpu.sizes.slot_words())?,
-            partial: gpu.array(slots * 4 * channels / 16)?,
+            partial: gpu.array(slots * 4 * 2)?,
             list: gpu.array(pairs)?,
             distance_ang: gpu.array(pairs)?,
             unit: gpu.array(4 * pairs)?,
