@@ -244,7 +244,7 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
     Tile<M> tile = lay_out<M>(arrays);
-    for (int n = threadIdx.x; n < RADIAL * 3 * CHANNELS / 4; n += TILE_THREADS) tile.filter()[n] = student.filter.columns[n];
+    copy_filter(tile, student);
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);

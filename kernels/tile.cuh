@@ -145,7 +145,7 @@ struct Tile {
     static __device__ Half* h() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::H); }      // (M, F)
     static __device__ Half* x() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::X); }      // (M, 2F + T)
     static __device__ float* q() { return reinterpret_cast<float*>(tile_shared + Regions<M>::Q); }    // (M, F)
-    static __device__ uint2* filter() { return reinterpret_cast<uint2*>(tile_shared + Regions<M>::FILTER); }
+    static __device__ uint4* filter() { return reinterpret_cast<uint4*>(tile_shared + Regions<M>::FILTER); }  // see copy_filter
 };
 
 // ── Products ─────────────────────────────────────────────────────────────────────────────────────

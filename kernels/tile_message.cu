@@ -2,9 +2,12 @@
 //
 //     q_i += g ⊙ Σ_j φ_a w_a,   v_i += g' ⊙ Σ_j (φ_b w_b u_ij + φ_c w_c v_j),   w = B(r) W_f
 //
-// Filters are products of sixteen neighbours' radial functions (rows) and eight channels' filters
-// (columns), so that a lane has them for neighbours g and g + 8 and channels 2t and 2t + 1.  A warp
-// has sixteen channels of every other row.
+// A filter is a sum over radial functions, and the sum over neighbours can be taken first:
+//
+//     Σ_j φ_a w_a = Σ_k W_a[k] S_a[k],   S_a = Σ_j φ_a,j B_k(r_ij),   likewise with φ_b u and φ_c v for φ_a
+//
+// which makes S a product for tensor cores, with sixteen neighbours inside, and leaves K instead of
+// as many as a molecule has for the rest.
 //
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_update.cu"
@@ -16,12 +19,74 @@ struct MessageTask {
     int row, half;
 
     __device__ explicit MessageTask(int task) : row(task / HALVES), half(task % HALVES) {}
-    __device__ int channel(int block) const { return 16 * (half * BLOCKS + block) + threadIdx.x % 4 * 2; }
+    __device__ int channel(int block) const { return 16 * (half * BLOCKS + block); }
+
+    // Filters of part p.
+    __device__ uint4 filter(const uint4* filters, int block, int p) const {
+        return filters[(p * (CHANNELS / 16) + half * BLOCKS + block) * WARP + threadIdx.x % WARP];
+    }
 };
 
-// The filters of eight channels: W_f's columns of part p, n-th eight of sixteen.
-__device__ inline uint2 filter_of(const uint2* filter, int channel, int part, int n) {
-    return filter[(part * (CHANNELS / 8) + channel / 16 * 2 + n) * (RADIAL / 16) * WARP + threadIdx.x % WARP];
+// W_f as lanes need it: of part p and sixteen channels, W[k, f] for f = g and g + 8 (second two words), k = 2t,
+// 2t + 1 and 2t + 8, 2t + 9 (second word of two).
+template <int M>
+__device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& student) {
+    for (int n = threadIdx.x; n < 3 * CHANNELS / 16 * WARP; n += TILE_THREADS) {
+        const uint2* groups = student.filter.columns + n / WARP * 2 * WARP + n % WARP;
+        tile.filter()[n] = uint4{groups[0].x, groups[0].y, groups[WARP].x, groups[WARP].y};
+    }
+}
+
+// Of a row's sixteen neighbours what both directions of a message need.
+struct MessageNear {
+    Sixteen slots;
+    unsigned basis[4] = {};     // B, and
+    unsigned along[3][4] = {};  // B u, as right factors of products that have the neighbours inside
+    int row_of_eight[2] = {};   // the row of neighbour `lane % 8` of each eight
+
+    MessageNear() = default;
+    __device__ explicit MessageNear(const Slot* first) : slots(first) {
+        int lane = threadIdx.x % WARP;
+#pragma unroll
+        for (int i = 0; i < 4; i++) basis[i] = transposed(slots.basis[i]);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            row_of_eight[half] = __shfl_sync(WHOLE_WARP, slots.row[half], lane % 8 * 4);
+            const float* u = slots.u[half];
+            unsigned mine = lane % 4 == 0 ? two_halves(u[0], u[1]) : lane % 4 == 1 ? two_halves(u[2], 0.0f) : 0;
+            unsigned columns = transposed(mine);
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++) {
+                unsigned of_axis = __shfl_sync(WHOLE_WARP, columns, 4 * axis + lane % 4);
+                along[axis][half] = times(basis[half], of_axis);
+                along[axis][2 + half] = times(basis[2 + half], of_axis);
+            }
+        }
+    }
+
+    // Right factors for radial functions 8n … 8n + 7.
+    __device__ uint2 by_basis(int n) const { return {basis[2 * n], basis[2 * n + 1]}; }
+    __device__ uint2 by_along(int axis, int n) const { return {along[axis][2 * n], along[axis][2 * n + 1]}; }
+
+    // Neighbours' rows of an array of this stride from a channel on: (channels, neighbours) and (neighbours, channels).
+    __device__ void load_channels(unsigned (&a)[4], const Half* array, int stride) const {
+        int lane = threadIdx.x % WARP;
+        load_transposed(a, array + row_of_eight[lane / 16] * stride + lane / 8 % 2 * 8);
+    }
+    __device__ void load_neighbours(unsigned (&a)[4], const Half* array, int stride) const {
+        int lane = threadIdx.x % WARP;
+        load_matrices(a, array + row_of_eight[lane / 8 % 2] * stride + lane / 16 * 8);
+    }
+};
+
+// Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
+__device__ inline void add_filtered(float& first, float& second, const uint4& filter, const float (&s)[2][4]) {
+    Pair16 w[4] = {two_floats(filter.x), two_floats(filter.y), two_floats(filter.z), two_floats(filter.w)};
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+        first = fmaf(w[n].high, s[n][1], fmaf(w[n].low, s[n][0], first));
+        second = fmaf(w[2 + n].high, s[n][3], fmaf(w[2 + n].low, s[n][2], second));
+    }
 }
 
 // φ = silu(q W + w) W' + w', from `x` to `phi`.
@@ -108,65 +173,66 @@ template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     Half* made = tile.h();
-    int lane = threadIdx.x % WARP;
+    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
-        int count = tile.pairs.count[task.row];
-        const Slot* slots = tile.scratch.slots + task.row * TILE_ROWS_MAX;
-        Sixteen first;
-        if (count > 0) first = Sixteen(slots);
+        int row = task.row, count = tile.pairs.count[row];
+        const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        MessageNear first;
+        if (count > 0) first = MessageNear(slots);
 #pragma unroll 1
         for (int block = 0; block < MessageTask::BLOCKS; block++) {
             int channel = task.channel(block);
-            float sum[16] = {};  // (eight channels, q and v, two channels)
-            Sixteen near = first;
+            uint4 filter[3];
+#pragma unroll
+            for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
+            float sum[8] = {};  // (channels g and g + 8, q and v)
+            MessageNear near = first;
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (start > 0) near = Sixteen(slots + start);
+                if (start > 0) near = MessageNear(slots + start);
+                unsigned a[4], b[4], c[4];
+                near.load_channels(a, tile.phi() + channel, STRIDE_PHI);
+                near.load_channels(b, tile.phi() + CHANNELS + channel, STRIDE_PHI);
+                near.load_channels(c, tile.phi() + 2 * CHANNELS + channel, STRIDE_PHI);
+                float s[2][4] = {};
 #pragma unroll
-                for (int n = 0; n < 2; n++) {
-                    float w[3][4] = {};
+                for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
+                add_filtered(sum[0], sum[4], filter[0], s);
 #pragma unroll
-                    for (int p = 0; p < 3; p++) multiply_add(w[p], near.basis, filter_of(tile.filter(), channel, p, n));
+                for (int axis = 0; axis < 3; axis++) {
+                    unsigned v[4];
+                    near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
 #pragma unroll
-                    for (int half = 0; half < 2; half++) {
-                        const float* u = near.u[half];
-                        int phi = near.row[half] * STRIDE_PHI + channel + 8 * n;
-                        int v = near.row[half] * STRIDE_F + channel + 8 * n;
-                        Pair16 a = two_floats(word(tile.phi(), phi)), b = two_floats(word(tile.phi(), phi + CHANNELS));
-                        Pair16 c = two_floats(word(tile.phi(), phi + 2 * CHANNELS));
-                        Pair16 x = two_floats(word(tile.v(), v)), y = two_floats(word(tile.v(), v + ROWS * STRIDE_F));
-                        Pair16 z = two_floats(word(tile.v(), v + 2 * ROWS * STRIDE_F));
-                        float b0 = b.low * w[1][2 * half], b1 = b.high * w[1][2 * half + 1];
-                        float c0 = c.low * w[2][2 * half], c1 = c.high * w[2][2 * half + 1];
-                        float* to = sum + 8 * n;
-                        to[0] = fmaf(a.low, w[0][2 * half], to[0]);
-                        to[1] = fmaf(a.high, w[0][2 * half + 1], to[1]);
-                        to[2] = fmaf(c0, x.low, fmaf(b0, u[0], to[2]));
-                        to[3] = fmaf(c1, x.high, fmaf(b1, u[0], to[3]));
-                        to[4] = fmaf(c0, y.low, fmaf(b0, u[1], to[4]));
-                        to[5] = fmaf(c1, y.high, fmaf(b1, u[1], to[5]));
-                        to[6] = fmaf(c0, z.low, fmaf(b0, u[2], to[6]));
-                        to[7] = fmaf(c1, z.high, fmaf(b1, u[2], to[7]));
+                    for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
+                    float along[2][4] = {}, carried[2][4] = {};
+#pragma unroll
+                    for (int n = 0; n < 2; n++) {
+                        multiply_add(along[n], b, near.by_along(axis, n));
+                        multiply_add(carried[n], v, near.by_basis(n));
                     }
+                    add_filtered(sum[1 + axis], sum[5 + axis], filter[1], along);
+                    add_filtered(sum[1 + axis], sum[5 + axis], filter[2], carried);
                 }
             }
-            // Over the neighbours g: lanes 16 … 31 keep the second eight channels, and so on.
-            halve(sum, 16, 16);
-            halve(sum, 8, 8);
-            halve(sum, 4, 4);
-            int component = lane / 4 % 4, own_channel = channel + lane / 16 * 8;
-            int by_element = tile.batch.element[task.row] * CHANNELS + own_channel;
-            if (component == 0) {
-                float2 gate = two(student.gate_scalar, by_element);
-                float2& q = two(tile.q(), task.row * STRIDE_Q + own_channel);
-                q = {fmaf(gate.x, sum[0], q.x), fmaf(gate.y, sum[1], q.y)};
+            // Over t: lanes 2 and 3 keep channel g + 8, odd ones y and z.
+            halve(sum, 8, 2);
+            halve(sum, 4, 1);
+            int own_channel = channel + g + t / 2 * 8, by_element = tile.batch.element[row] * CHANNELS + own_channel;
+            float gate = student.gate_vector[by_element];
+            auto make = [&](int axis, float sum) {
+                int at = (axis * ROWS + row) * STRIDE_F + own_channel;
+                made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
+            };
+            if (t % 2 == 0) {
+                float& q = tile.q()[row * STRIDE_Q + own_channel];
+                q = fmaf(student.gate_scalar[by_element], sum[0], q);
+                make(0, sum[1]);
             } else {
-                float2 gate = two(student.gate_vector, by_element);
-                int at = ((component - 1) * ROWS + task.row) * STRIDE_F + own_channel;
-                Pair16 v = two_floats(word(tile.v(), at));
-                word(made, at) = two_halves(fmaf(gate.x, sum[0], v.low), fmaf(gate.y, sum[1], v.high));
+                make(1, sum[0]);
+                make(2, sum[1]);
             }
+            __syncwarp();
         }
     }
     __syncthreads();
@@ -181,99 +247,118 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
 
 // g ⊙ dq is in `h`, g' ⊙ dv in `v`, dv in `dv_before`; `phi` becomes its gradient, `dv_before` that by the
 // vectors before the message.  A row is a sender here: its neighbours are the same, and u_ij = −u_ji.
+// Both sums over neighbours (for the sender's features) and over channels (for pairs) are products:
+//
+//     dφ_a = Σ_k W_a[k] Σ_i B_k dq_i                          dφ_b, dφ_c, dv likewise
+//     dE/du_ij = Σ_k B_k T[k],   T = Σ_f dv_i (φ_b W_b[k])     dE/dr_ij = Σ_k B'_k (…)
+//
 // What a row with more than sixteen neighbours has summed up waits in `x`.
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, AXIS = TILE_ROWS_MAX * CHANNELS, BLOCKS = MessageTask::BLOCKS;
     static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= ROWS * STRIDE_X * sizeof(Half), "sums fit into x");
-    int lane = threadIdx.x % WARP;
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
         int row = task.row, count = tile.pairs.count[row];
-        auto load_before = [&](unsigned (&before)[2][3], int block) {
+        auto load_before = [&](unsigned (&before)[3][2], int block) {
 #pragma unroll
-            for (int n = 0; n < 2; n++)
+            for (int axis = 0; axis < 3; axis++)
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++)
-                    before[n][axis] = word(tile.scratch.v_before, axis * AXIS + row * CHANNELS + task.channel(block) + 8 * n);
+                for (int n = 0; n < 2; n++)
+                    before[axis][n] = word(tile.scratch.v_before, axis * AXIS + row * CHANNELS + task.channel(block) + 8 * n + 2 * t);
         };
         const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
-        // A frozen replica has no neighbours, and nobody asks for its gradients.
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
-            Sixteen near(slots + start);
-            unsigned slope[4], next_before[2][3];
-            Sixteen::load(slope, slots[start].slope);
+            MessageNear near(slots + start);
+            unsigned next_before[3][2];
             load_before(next_before, 0);
-            float gradient[8] = {};  // (two neighbours, by u and r)
+            float by_u[3][2][4] = {}, by_r[2][4] = {};  // T, and what by_u has no part of, (neighbours, radial functions)
 #pragma unroll 1
             for (int block = 0; block < BLOCKS; block++) {
                 int channel = task.channel(block);
-                // The last of this block's words are asked for early: they come from far.
-                int own_channel = channel + lane / 16 * 8 + lane / 8 % 2;
+                // The last of this block's numbers are asked for early: they come from far.
+                int own_channel = channel + g + t / 2 * 8;
                 Half* dv_before = tile.scratch.dv_before + row * CHANNELS + own_channel;
                 const Half* v_before = tile.scratch.v_before + row * CHANNELS + own_channel;
                 Half dv[3], own_v[3];
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) dv[axis] = dv_before[axis * AXIS], own_v[axis] = v_before[axis * AXIS];
-                unsigned phi[2][3], before[2][3];
+                unsigned before[3][2];
 #pragma unroll
-                for (int n = 0; n < 2; n++)
+                for (int axis = 0; axis < 3; axis++)
 #pragma unroll
-                    for (int p = 0; p < 3; p++) {
-                        phi[n][p] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * n);
-                        before[n][p] = next_before[n][p];
-                    }
+                    for (int n = 0; n < 2; n++) before[axis][n] = next_before[axis][n];
                 if (block + 1 < BLOCKS) load_before(next_before, block + 1);
-                float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
+
+                // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
+                float sum[10] = {};
+                uint4 filter[3];
 #pragma unroll
-                for (int n = 0; n < 2; n++) {
-                    float w[3][4] = {}, w_slope[3][4] = {};
+                for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
+                {
+                    unsigned d[4];
+                    float s[2][4] = {}, along[2][4] = {};
+                    near.load_channels(d, tile.h() + channel, STRIDE_F);
 #pragma unroll
-                    for (int p = 0; p < 3; p++) {
-                        uint2 filter = filter_of(tile.filter(), channel, p, n);
-                        multiply_add(w[p], near.basis, filter);
-                        multiply_add(w_slope[p], slope, filter);
+                    for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
+                    add_filtered(sum[0], sum[5], filter[0], s);
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        float s[2][4] = {};
+                        near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) {
+                            multiply_add(s[n], d, near.by_basis(n));
+                            multiply_add(along[n], d, near.by_along(axis, n));
+                        }
+                        add_filtered(sum[2 + axis], sum[7 + axis], filter[2], s);
                     }
-                    Pair16 of_a = two_floats(phi[n][0]), of_b = two_floats(phi[n][1]), of_c = two_floats(phi[n][2]);
-                    Pair16 of_x = two_floats(before[n][0]), of_y = two_floats(before[n][1]), of_z = two_floats(before[n][2]);
+                    add_filtered(sum[1], sum[6], filter[1], along);
+                }
+
+                // Right factors φ W: words of W are turned so that two channels share one.
+                {
+                    unsigned d[4], phi[3][2];
 #pragma unroll
-                    for (int half = 0; half < 2; half++) {
-                        const float* u = near.u[half];  // from the sender to the receiver: −u_ij
-                        int at = near.row[half] * STRIDE_F + channel + 8 * n;
-                        Pair16 q = two_floats(word(tile.h(), at));
-                        Pair16 x = two_floats(word(tile.v(), at)), y = two_floats(word(tile.v(), at + ROWS * STRIDE_F));
-                        Pair16 z = two_floats(word(tile.v(), at + 2 * ROWS * STRIDE_F));
+                    for (int p = 0; p < 3; p++)
 #pragma unroll
-                        for (int i = 0; i < 2; i++) {
-                            auto of = [&](Pair16 pair) { return i == 0 ? pair.low : pair.high; };
-                            float wa = w[0][2 * half + i], wb = w[1][2 * half + i], wc = w[2][2 * half + i];
-                            float da = of(q), d[3] = {of(x), of(y), of(z)};
-                            // Forward: φ_b w_b u_ij + φ_c w_c v_j
-                            float db = -fmaf(d[2], u[2], fmaf(d[1], u[1], d[0] * u[0]));
-                            float dc = fmaf(d[2], of(of_z), fmaf(d[1], of(of_y), d[0] * of(of_x)));
-                            float* to = sum + 10 * n + 5 * i;
-                            to[0] = fmaf(da, wa, to[0]);
-                            to[1] = fmaf(db, wb, to[1]);
-                            for (int axis = 0; axis < 3; axis++) to[2 + axis] = fmaf(d[axis], wc, to[2 + axis]);
-                            // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f; by −u_ij, which is this pair's own direction.
-                            float b = -of(of_b) * wb;
-                            float* by = gradient + 4 * half;
-                            for (int axis = 0; axis < 3; axis++) by[axis] = fmaf(b, d[axis], by[axis]);
-                            by[3] = fmaf(dc * of(of_c), w_slope[2][2 * half + i], by[3]);
-                            by[3] = fmaf(db * of(of_b), w_slope[1][2 * half + i], by[3]);
-                            by[3] = fmaf(da * of(of_a), w_slope[0][2 * half + i], by[3]);
+                        for (int n = 0; n < 2; n++) phi[p][n] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * n + 2 * t);
+                    // (radial functions 0 … 7 and 8 … 15, channels 0 … 7 and 8 … 15)
+                    auto turned = [&](unsigned (&w)[2][2], const uint4& filter) {
+                        w[0][0] = transposed(filter.x), w[1][0] = transposed(filter.y);
+                        w[0][1] = transposed(filter.z), w[1][1] = transposed(filter.w);
+                    };
+                    unsigned w[2][2];
+                    near.load_neighbours(d, tile.h() + channel, STRIDE_F);
+                    turned(w, filter[0]);
+#pragma unroll
+                    for (int n = 0; n < 2; n++) multiply_add(by_r[n], d, {times(w[n][0], phi[0][0]), times(w[n][1], phi[0][1])});
+                    unsigned b[2][2];
+                    turned(b, filter[1]);
+                    turned(w, filter[2]);
+#pragma unroll
+                    for (int n = 0; n < 2; n++)
+#pragma unroll
+                        for (int i = 0; i < 2; i++) b[n][i] = times(b[n][i], phi[1][i]), w[n][i] = times(w[n][i], phi[2][i]);
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) {
+                            multiply_add(by_u[axis][n], d, {b[n][0], b[n][1]});
+                            multiply_add(by_r[n], d, {times(w[n][0], before[axis][0]), times(w[n][1], before[axis][1])});
                         }
                     }
                 }
-                // Over the neighbours g: by eight channels, then by channel; both of two lanes have the rest.
-                halve(sum, 20, 16);
-                halve(sum, 10, 8);
-                float* waiting = reinterpret_cast<float*>(tile.x()) + (threadIdx.x / WARP * BLOCKS + block) * 5 * 16;
-                waiting += lane / 8 * 4 + lane % 4;
+
+                // Over t: lanes 2 and 3 keep channel g + 8; both of two lanes have the rest.
+                halve(sum, 10, 2);
+                float* waiting = reinterpret_cast<float*>(tile.x()) + (threadIdx.x / WARP * BLOCKS + block) * 5 * 16 + g + t / 2 * 8;
 #pragma unroll
-                for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 4);
-                if ((lane & 4) == 0) {
+                for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
+                if (t % 2 == 0) {
 #pragma unroll
                     for (int i = 0; i < 5; i++)
                         if (start > 0) sum[i] += waiting[16 * i];
@@ -284,8 +369,9 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                         Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
                         float phi_c = float_of(own_phi[2 * CHANNELS]);
                         float of_c = fmaf(sum[4], float_of(own_v[2]), fmaf(sum[3], float_of(own_v[1]), sum[2] * float_of(own_v[0])));
+                        // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
                         own_phi[0] = half_of(sum[0]);
-                        own_phi[CHANNELS] = half_of(sum[1]);
+                        own_phi[CHANNELS] = half_of(-sum[1]);
                         own_phi[2 * CHANNELS] = half_of(of_c);
 #pragma unroll
                         for (int axis = 0; axis < 3; axis++)
@@ -294,12 +380,36 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                 }
                 __syncwarp();
             }
-            // Over the channels t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
+
+            // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
+            unsigned slope[4];
+            Sixteen::load(slope, slots[start].slope);
+            float gradient[8];  // (two neighbours, by u and r)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const float* u = near.slots.u[half];
+                float* by = gradient + 4 * half;
+                by[0] = by[1] = by[2] = by[3] = 0.0f;
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+                    Pair16 basis = two_floats(near.slots.basis[2 * n + half]), rise = two_floats(slope[2 * n + half]);
+                    float d0 = by_r[n][2 * half], d1 = by_r[n][2 * half + 1];
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        float t0 = by_u[axis][n][2 * half], t1 = by_u[axis][n][2 * half + 1];
+                        by[axis] = fmaf(-basis.high, t1, fmaf(-basis.low, t0, by[axis]));
+                        d0 = fmaf(-u[axis], t0, d0);
+                        d1 = fmaf(-u[axis], t1, d1);
+                    }
+                    by[3] = fmaf(rise.high, d1, fmaf(rise.low, d0, by[3]));
+                }
+            }
+            // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
             halve(gradient, 8, 2);
             halve(gradient, 4, 1);
-            int of_lane = row * TILE_ROWS_MAX + start + lane / 4 + lane / 2 % 2 * 8;
+            int of_lane = row * TILE_ROWS_MAX + start + g + t / 2 * 8;
             float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessageTask::HALVES + task.half);
-            two(partial, lane % 2 * 2) = {gradient[0], gradient[1]};
+            two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
         }
     }
     __syncthreads();
