@@ -87,8 +87,8 @@ struct Regions {
     static constexpr int Q = X + ROWS * STRIDE_X * 2;
     static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
-    // See tile_state.cu: eight-byte and four-byte numbers for each row or replica.
-    static constexpr int EIGHTS = 32, FOURS = 14;
+    // See lay_out: eight-byte and four-byte numbers for each row or replica.
+    static constexpr int EIGHTS = 33, FOURS = 11;
     static constexpr int BYTES = STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS);
     static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (FILTER - X) / 2;  // in halves
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
@@ -111,6 +111,15 @@ struct alignas(16) Slot {
     unsigned who;                // the neighbour's row, and 2¹⁶ times its element
     unsigned basis[RADIAL / 2];  // B, two in a word, in the order of `place_of_word`
     unsigned slope[RADIAL / 2];  // B'
+
+    __device__ void set_neighbour(const float (&u)[3], int row, int element) {
+        unit[0] = u[0], unit[1] = u[1], unit[2] = u[2];
+        who = unsigned(row) | unsigned(element) << 16;
+    }
+    __device__ void set_empty(int row, int element) {
+        set_neighbour({0.0f, 0.0f, 0.0f}, row, element);
+        for (int n = 0; n < RADIAL / 2; n++) basis[n] = slope[n] = 0;
+    }
 };
 
 // Words t and t + 4 lie side by side: a lane needs both for a product.
@@ -123,6 +132,7 @@ struct Scratch {
     Half* dv_before;    // (3, 64, F) the gradient by them
     Slot* slots;        // (64, 64) up to 64 neighbours of each row, in sixteens
     float4* partial;    // (64, 64, 2) gradients by pairs of the message, by half of the channels each
+    float4* gradient;   // (64, 64) dE/dd of a row and its partner, and r; at first repulsion's dE/dr
 };
 
 template <int M>
@@ -132,11 +142,12 @@ struct Tile {
     State state, saved;
     Progress progress;
     Conditions conditions;
-    Pairs pairs;
     Scratch scratch;
-    const double* reference_ev;  // (R,)
-    double* energy_of_row_ev;    // (M,)
-    int* reached;                // (M,)
+    const double* reference_ev;    // (R,)
+    double* energy_of_row_ev;      // (M,)
+    unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour
+    int* count;                    // (M,) neighbours
+    int* closest;                  // (M,) the first atom that is too close, of those before this one, or −1
 
     // The compiler must see that these are shared memory, at fixed places: then an access is one
     // instruction, and nothing else can be meant by it.

@@ -8,7 +8,7 @@
 // Shapes: B (P, K), u (P, 3) → q (M, F), v (M, 3, F), |t| (M, T)
 #pragma once
 #include "harmonics.cuh"
-#include "tile_slots.cu"
+#include "tile_pairs.cu"
 
 // How many components of densities fit into so many halves.
 __device__ inline int components_at_once(int halves, int rows, int stride) { return min(COMPONENTS, halves / (rows * stride)); }
@@ -41,7 +41,7 @@ __device__ inline float2 harmonics_of(int t, const float (&u)[3]) {
 template <int M, class Store>
 __device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, Store store) {
     int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-    int count = tile.pairs.count[row];
+    int count = tile.count[row];
     const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
     for (int e = 0; e < elements; e++) {
         float sum[2][4] = {};
@@ -164,12 +164,11 @@ __device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 
     }
 }
 
-// Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; adds to the pairs'
-// gradients, and the message's parts too.
+// Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; pairs get
+// their gradients, the message's parts too.
 template <int M>
 __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    const Pairs& pairs = tile.pairs;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int width = student.elements * RADIAL, stride = width + 8;
     int at_once = components_at_once(Regions<M>::BACKWARD_DENSITIES, ROWS, stride);
@@ -195,8 +194,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
 
         // A warp a row, sixteen neighbours at a time.
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-            RowOfPairs of = pairs_of(tile.batch, row);
-            int neighbours = pairs.count[row], g = lane / 4, t = lane % 4;
+            int neighbours = tile.count[row], g = lane / 4, t = lane % 4;
             const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
             for (int start = 0; start < neighbours; start += 16) {
                 Sixteen near(slots + start);
@@ -232,17 +230,25 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 halve(gradient, 8, 2);
                 halve(gradient, 4, 1);
                 int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
-                if (n >= neighbours) continue;
-                if (first == 0) {
+                if (first == 0 && n < neighbours) {
                     const float* of_message = reinterpret_cast<const float*>(tile.scratch.partial + (row * TILE_ROWS_MAX + n) * 2);
                     float2 one = two(of_message, part), other = two(of_message, 4 + part);
                     gradient[0] += one.x + other.x;
                     gradient[1] += one.y + other.y;
                 }
+                float from_odd[2] = {__shfl_xor_sync(WHOLE_WARP, gradient[0], 1), __shfl_xor_sync(WHOLE_WARP, gradient[1], 1)};
+                if (n >= neighbours || part != 0) continue;
+                // Forward: r = |d|, u = d/r; ∂r/∂d = u, ∂u/∂d = (1 − u ⊗ u)/r
                 constexpr float scale = 1.0f / GRADIENT_SCALE;
-                size_t pair = of.first_pair + (near.row[half] - of.first_row);
-                float2& sum = two(reinterpret_cast<float*>(pairs.gradient + pair), part);
-                sum = {fmaf(scale, gradient[0], sum.x), fmaf(scale, gradient[1], sum.y)};
+                float4& of_pair = tile.scratch.gradient[row * TILE_ROWS_MAX + near.row[half]];
+                const float* u = near.u[half];
+                float4 sum = of_pair;
+                float to_u[3] = {scale * gradient[0], scale * gradient[1], scale * from_odd[0]}, dr = scale * from_odd[1];
+                if (first == 0) dr += sum.z, sum.z = 0.0f;
+                float along = fmaf(to_u[2], u[2], fmaf(to_u[1], u[1], to_u[0] * u[0])), per_r = 1.0f / sum.w;
+                of_pair = {sum.x + fmaf(dr, u[0], (to_u[0] - along * u[0]) * per_r),
+                           sum.y + fmaf(dr, u[1], (to_u[1] - along * u[1]) * per_r),
+                           sum.z + fmaf(dr, u[2], (to_u[2] - along * u[2]) * per_r), sum.w};
             }
         }
         __syncthreads();

@@ -176,7 +176,7 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
-        int row = task.row, count = tile.pairs.count[row];
+        int row = task.row, count = tile.count[row];
         const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
         MessageNear first;
         if (count > 0) first = MessageNear(slots);
@@ -260,7 +260,7 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
     int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
-        int row = task.row, count = tile.pairs.count[row];
+        int row = task.row, count = tile.count[row];
         auto load_before = [&](unsigned (&before)[3][2], int block) {
 #pragma unroll
             for (int axis = 0; axis < 3; axis++)

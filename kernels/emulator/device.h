@@ -36,6 +36,8 @@ inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); retu
 inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 8); return y; }
 inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
+inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
+inline int __ffsll(unsigned long long x) { return __builtin_ffsll((long long)x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <class T> inline T min(T a, T b) { return b < a ? b : a; }
 template <class T> inline T max(T a, T b) { return a < b ? b : a; }
@@ -253,6 +255,11 @@ Number __shfl_sync(unsigned, Number x, int from) {
             return y;
         },
         from);
+}
+
+inline unsigned __reduce_or_sync(unsigned, unsigned x) {
+    for (int distance = 16; distance > 0; distance /= 2) x |= __shfl_xor_sync(0xFFFFFFFFu, x, distance);
+    return x;
 }
 
 inline unsigned __ballot_sync(unsigned, bool x) {

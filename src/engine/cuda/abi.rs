@@ -210,9 +210,7 @@ structures! {
         dv_before: Pointer<u16>,
         slots: Pointer<u32>,
         partial: Pointer<f32>,
-        pairs_max: i32,
-        unused: i32,
-        pairs: Pairs,
+        gradient: Pointer<f32>,
     }
 
     /// What replicas are and live under.
@@ -322,7 +320,7 @@ impl Sizes {
     pub fn tile_bytes(self, rows: usize) -> usize {
         let (f, t) = (self.channels, self.tensor_channels);
         let halves = 3 * (f + 8) + (3 * f + 8) + (f + 8) + (2 * f + t + 8);
-        rows * (2 * halves + 4 * (f + 4)) + 2 * self.radial * 3 * f + (rows + 1) * (8 * 32 + 4 * 14)
+        rows * (2 * halves + 4 * (f + 4)) + 2 * self.radial * 3 * f + (rows + 1) * (8 * 33 + 4 * 11)
     }
 
     /// The array `kernel_sizes` of the kernels that this program was written for.
