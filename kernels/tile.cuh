@@ -213,16 +213,22 @@ struct Columns {
         }
     }
 
-    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.
+    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.  Even and odd
+    // sixteens are summed apart: a product waits for the one before it in the same sum.
     template <int FIRST = 0, int LAST = DEPTH>
     __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
+        float odd[N][4] = {};
 #pragma unroll
         for (int k = FIRST; k < LAST; k++) {
             unsigned a[4];
             load_rows(a, x + 16 * (k - FIRST), stride);
 #pragma unroll
-            for (int n = 0; n < N; n++) multiply_add(sum[n], a, of[k][n]);
+            for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[n] : odd[n], a, of[k][n]);
         }
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) sum[n][i] += odd[n][i];
     }
 };
 

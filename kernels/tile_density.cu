@@ -24,6 +24,41 @@ struct ByHalves {
     __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
 };
 
+// Eight columns of a matrix with a sixteen of rows for each element: those of the first few in registers.
+struct ElementColumns {
+    static constexpr int HERE = 4;
+    const uint2* group;
+    int depth;
+    uint2 of[HERE] = {};
+
+    __device__ ElementColumns(const Packed& matrix, int n) : group(matrix.group(n)), depth(matrix.depth) {
+#pragma unroll
+        for (int k = 0; k < HERE; k++)
+            if (k < depth) of[k] = __ldg(group + k * WARP);
+    }
+
+    // sum[m] = sixteen rows of x from row_of(m) on times the columns
+    template <int M, class RowOf>
+    __device__ void multiply(float (&sum)[M][4], const Half* x, int stride, RowOf row_of) const {
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) sum[m][i] = 0.0f;
+        auto add = [&](int k, uint2 column) {
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                unsigned a[4];
+                load_rows(a, x + row_of(m) * stride + 16 * k, stride);
+                multiply_add(sum[m], a, column);
+            }
+        };
+#pragma unroll
+        for (int k = 0; k < HERE; k++)
+            if (k < depth) add(k, of[k]);
+        for (int k = HERE; k < depth; k++) add(k, __ldg(group + k * WARP));
+    }
+};
+
 // Components 2t and 2t + 1 of lane t, of the first eight.
 __device__ inline float2 harmonics_of(int t, const float (&u)[3]) {
     float4 v = {u[0], u[1], u[2], 0.0f};
@@ -87,6 +122,8 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
     int width = student.elements * RADIAL, stride = width + 8;
     int at_once = components_at_once(Regions<M>::FORWARD_DENSITIES, ROWS, stride);
     float t2[ByHalves<M>::COUNT][4] = {};
+    ElementColumns scalar(student.scalar.forward, place.warp), vector(student.vector.forward, place.warp);
+    ElementColumns tensor(student.tensor.forward, by_halves.group);
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int last = min(COMPONENTS, first + at_once);
@@ -96,40 +133,46 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
             });
         __syncthreads();
 
-        for (int c = first; c < last; c++) {
-            const Half* a = tile.phi() + (c - first) * ROWS * stride;
-            if (c < 4) {
-                float sum[M][1][4] = {};
-                const Packed& matrix = (c == 0 ? student.scalar : student.vector).forward;
-                const uint2* groups[1] = {matrix.group(place.warp)};
-                product<M, 1>(sum, a, stride, [](int m) { return 16 * m; }, student.elements, groups);
+        auto densities = [&](int c) { return tile.phi() + (c - first) * ROWS * stride; };
+        if (first == 0) {
+            float sum[M][4];
+            scalar.multiply(sum, densities(0), stride, [](int m) { return 16 * m; });
 #pragma unroll
-                for (int n = 0; n < 2 * M; n++) {
-                    int row = place.row(n / 2, n % 2), by_element = tile.batch.element[row] * CHANNELS + place.channel;
-                    float x0 = sum[n / 2][0][n % 2 * 2], x1 = sum[n / 2][0][n % 2 * 2 + 1];
-                    float2 gate = two(c == 0 ? student.gate0 : student.gate1, by_element);
-                    if (c == 0) {
-                        float2 base = two(student.embedding, by_element);
-                        two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
-                    } else {
-                        word(tile.v(), ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
-                    }
-                }
-            } else {
-                float sum[ByHalves<M>::COUNT][1][4] = {};
-                const uint2* groups[1] = {student.tensor.forward.group(by_halves.group)};
-                product<ByHalves<M>::COUNT, 1>(sum, a, stride, [&](int i) { return by_halves.first_row(i); }, student.elements, groups);
+            for (int n = 0; n < 2 * M; n++) {
+                int row = place.row(n / 2, n % 2), by_element = tile.batch.element[row] * CHANNELS + place.channel;
+                float2 gate = two(student.gate0, by_element), base = two(student.embedding, by_element);
+                two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(sum[n / 2][n % 2 * 2], gate.x, base.x),
+                                                                 fmaf(sum[n / 2][n % 2 * 2 + 1], gate.y, base.y)};
+            }
+        }
+#pragma unroll(M == 1 ? 3 : 1)
+        for (int axis = 0; axis < 3; axis++) {
+            if (1 + axis < first || 1 + axis >= last) continue;
+            float sum[M][4];
+            vector.multiply(sum, densities(1 + axis), stride, [](int m) { return 16 * m; });
 #pragma unroll
-                for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
-                    int i = n / 2, side = n % 2;
-                    int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
-                    float2 gate = two(student.gate2, by_element);
-                    unsigned t = two_halves(sum[i][0][2 * side] * gate.x, sum[i][0][2 * side + 1] * gate.y);
-                    keep(tile.scratch, Own::TENSOR + n * 5 + c - 4, t);
-                    Pair16 rounded = two_floats(t);
-                    t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
-                    t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
-                }
+            for (int n = 0; n < 2 * M; n++) {
+                int row = place.row(n / 2, n % 2);
+                float2 gate = two(student.gate1, tile.batch.element[row] * CHANNELS + place.channel);
+                word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) =
+                    two_halves(sum[n / 2][n % 2 * 2] * gate.x, sum[n / 2][n % 2 * 2 + 1] * gate.y);
+            }
+        }
+#pragma unroll(M == 1 ? COMPONENTS - 4 : 1)
+        for (int c = 4; c < COMPONENTS; c++) {
+            if (c < first || c >= last) continue;
+            float sum[ByHalves<M>::COUNT][4];
+            tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
+#pragma unroll
+            for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
+                int i = n / 2, side = n % 2;
+                int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
+                float2 gate = two(student.gate2, by_element);
+                unsigned t = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
+                keep(tile.scratch, Own::TENSOR + n * 5 + c - 4, t);
+                Pair16 rounded = two_floats(t);
+                t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
+                t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
             }
         }
         __syncthreads();

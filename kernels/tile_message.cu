@@ -39,43 +39,42 @@ __device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& stude
 
 // Of a row's sixteen neighbours what both directions of a message need.
 struct MessageNear {
-    Sixteen slots;
-    unsigned basis[4] = {};     // B, and
-    unsigned along[3][4] = {};  // B u, as right factors of products that have the neighbours inside
-    int row_of_eight[2] = {};   // the row of neighbour `lane % 8` of each eight
+    unsigned basis[4] = {};    // B as a right factor of products that have the neighbours inside
+    unsigned unit[3][2] = {};  // u of neighbours 2t and 2t + 1 of each eight
+    int of_channels = 0, of_neighbours = 0;  // rows of which the lane points at, see below
 
     MessageNear() = default;
-    __device__ explicit MessageNear(const Slot* first) : slots(first) {
-        int lane = threadIdx.x % WARP;
-#pragma unroll
-        for (int i = 0; i < 4; i++) basis[i] = transposed(slots.basis[i]);
+    __device__ explicit MessageNear(const Slot* first) {
+        int lane = threadIdx.x % WARP, t = lane % 4;
+        Sixteen slots(first);
+        int rows[2];
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            row_of_eight[half] = __shfl_sync(WHOLE_WARP, slots.row[half], lane % 8 * 4);
+            rows[half] = __shfl_sync(WHOLE_WARP, slots.row[half], lane % 8 * 4);
+            basis[half] = transposed(slots.basis[half]);
+            basis[2 + half] = transposed(slots.basis[2 + half]);
+            // Columns 0, 1, 2 are x, y, z; nobody looks at the others.
             const float* u = slots.u[half];
-            unsigned mine = lane % 4 == 0 ? two_halves(u[0], u[1]) : lane % 4 == 1 ? two_halves(u[2], 0.0f) : 0;
-            unsigned columns = transposed(mine);
+            unsigned column = transposed(two_halves(t == 0 ? u[0] : u[2], u[1]));
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                unsigned of_axis = __shfl_sync(WHOLE_WARP, columns, 4 * axis + lane % 4);
-                along[axis][half] = times(basis[half], of_axis);
-                along[axis][2 + half] = times(basis[2 + half], of_axis);
-            }
+            for (int axis = 0; axis < 3; axis++) unit[axis][half] = __shfl_sync(WHOLE_WARP, column, 4 * axis + t);
         }
+        of_channels = lane / 16 == 0 ? rows[0] : rows[1];
+        of_neighbours = lane / 8 % 2 == 0 ? rows[0] : rows[1];
     }
 
-    // Right factors for radial functions 8n … 8n + 7.
+    // Right factors B and B u for radial functions 8n … 8n + 7.
     __device__ uint2 by_basis(int n) const { return {basis[2 * n], basis[2 * n + 1]}; }
-    __device__ uint2 by_along(int axis, int n) const { return {along[axis][2 * n], along[axis][2 * n + 1]}; }
+    __device__ uint2 by_along(int axis, int n) const {
+        return {times(basis[2 * n], unit[axis][0]), times(basis[2 * n + 1], unit[axis][1])};
+    }
 
     // Neighbours' rows of an array of this stride from a channel on: (channels, neighbours) and (neighbours, channels).
     __device__ void load_channels(unsigned (&a)[4], const Half* array, int stride) const {
-        int lane = threadIdx.x % WARP;
-        load_transposed(a, array + row_of_eight[lane / 16] * stride + lane / 8 % 2 * 8);
+        load_transposed(a, array + of_channels * stride + threadIdx.x / 8 % 2 * 8);
     }
     __device__ void load_neighbours(unsigned (&a)[4], const Half* array, int stride) const {
-        int lane = threadIdx.x % WARP;
-        load_matrices(a, array + row_of_eight[lane / 8 % 2] * stride + lane / 16 * 8);
+        load_matrices(a, array + of_neighbours * stride + threadIdx.x % WARP / 16 * 8);
     }
 };
 
@@ -178,19 +177,21 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
         MessageTask task(n);
         int row = task.row, count = tile.count[row];
         const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
-        MessageNear first;
-        if (count > 0) first = MessageNear(slots);
+        MessageNear near;
+        if (count > 0) near = MessageNear(slots);
 #pragma unroll 1
         for (int block = 0; block < MessageTask::BLOCKS; block++) {
-            int channel = task.channel(block);
+            int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
+            // What comes from far is asked for early.
+            int by_element = tile.batch.element[row] * CHANNELS + own_channel;
+            float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
             uint4 filter[3];
 #pragma unroll
             for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
             float sum[8] = {};  // (channels g and g + 8, q and v)
-            MessageNear near = first;
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (start > 0) near = MessageNear(slots + start);
+                if (block + start > 0 && count > 16) near = MessageNear(slots + start);
                 unsigned a[4], b[4], c[4];
                 near.load_channels(a, tile.phi() + channel, STRIDE_PHI);
                 near.load_channels(b, tile.phi() + CHANNELS + channel, STRIDE_PHI);
@@ -218,15 +219,13 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             // Over t: lanes 2 and 3 keep channel g + 8, odd ones y and z.
             halve(sum, 8, 2);
             halve(sum, 4, 1);
-            int own_channel = channel + g + t / 2 * 8, by_element = tile.batch.element[row] * CHANNELS + own_channel;
-            float gate = student.gate_vector[by_element];
             auto make = [&](int axis, float sum) {
                 int at = (axis * ROWS + row) * STRIDE_F + own_channel;
                 made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
             };
             if (t % 2 == 0) {
                 float& q = tile.q()[row * STRIDE_Q + own_channel];
-                q = fmaf(student.gate_scalar[by_element], sum[0], q);
+                q = fmaf(gate_scalar, sum[0], q);
                 make(0, sum[1]);
             } else {
                 make(1, sum[0]);
@@ -261,36 +260,22 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
         int row = task.row, count = tile.count[row];
-        auto load_before = [&](unsigned (&before)[3][2], int block) {
+        // The task's vectors before the message and gradients by them: lane n has channels 2n and 2n + 1.
+        unsigned v_before[3], dv_before[3];
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++)
-#pragma unroll
-                for (int n = 0; n < 2; n++)
-                    before[axis][n] = word(tile.scratch.v_before, axis * AXIS + row * CHANNELS + task.channel(block) + 8 * n + 2 * t);
-        };
+        for (int axis = 0; axis < 3; axis++) {
+            int at = axis * AXIS + row * CHANNELS + task.channel(0) + 2 * lane;
+            v_before[axis] = word(tile.scratch.v_before, at);
+            dv_before[axis] = word(tile.scratch.dv_before, at);
+        }
         const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
             MessageNear near(slots + start);
-            unsigned next_before[3][2];
-            load_before(next_before, 0);
             float by_u[3][2][4] = {}, by_r[2][4] = {};  // T, and what by_u has no part of, (neighbours, radial functions)
 #pragma unroll 1
             for (int block = 0; block < BLOCKS; block++) {
-                int channel = task.channel(block);
-                // The last of this block's numbers are asked for early: they come from far.
-                int own_channel = channel + g + t / 2 * 8;
-                Half* dv_before = tile.scratch.dv_before + row * CHANNELS + own_channel;
-                const Half* v_before = tile.scratch.v_before + row * CHANNELS + own_channel;
-                Half dv[3], own_v[3];
-#pragma unroll
-                for (int axis = 0; axis < 3; axis++) dv[axis] = dv_before[axis * AXIS], own_v[axis] = v_before[axis * AXIS];
-                unsigned before[3][2];
-#pragma unroll
-                for (int axis = 0; axis < 3; axis++)
-#pragma unroll
-                    for (int n = 0; n < 2; n++) before[axis][n] = next_before[axis][n];
-                if (block + 1 < BLOCKS) load_before(next_before, block + 1);
+                int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
 
                 // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
                 float sum[10] = {};
@@ -345,16 +330,28 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
 #pragma unroll
                     for (int axis = 0; axis < 3; axis++) {
                         near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+                        unsigned before[2];
+#pragma unroll
+                        for (int n = 0; n < 2; n++) before[n] = __shfl_sync(WHOLE_WARP, v_before[axis], 8 * block + 4 * n + t);
 #pragma unroll
                         for (int n = 0; n < 2; n++) {
                             multiply_add(by_u[axis][n], d, {b[n][0], b[n][1]});
-                            multiply_add(by_r[n], d, {times(w[n][0], before[axis][0]), times(w[n][1], before[axis][1])});
+                            multiply_add(by_r[n], d, {times(w[n][0], before[0]), times(w[n][1], before[1])});
                         }
                     }
                 }
 
                 // Over t: lanes 2 and 3 keep channel g + 8; both of two lanes have the rest.
                 halve(sum, 10, 2);
+                float own_v[3], own_dv[3];
+#pragma unroll
+                for (int axis = 0; axis < 3; axis++) {
+                    int there = 8 * block + t / 2 * 4 + g / 2;
+                    Pair16 v = two_floats(__shfl_sync(WHOLE_WARP, v_before[axis], there));
+                    Pair16 dv = two_floats(__shfl_sync(WHOLE_WARP, dv_before[axis], there));
+                    own_v[axis] = g % 2 == 0 ? v.low : v.high;
+                    own_dv[axis] = g % 2 == 0 ? dv.low : dv.high;
+                }
                 float* waiting = reinterpret_cast<float*>(tile.x()) + (threadIdx.x / WARP * BLOCKS + block) * 5 * 16 + g + t / 2 * 8;
 #pragma unroll
                 for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
@@ -368,31 +365,33 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                     } else {
                         Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
                         float phi_c = float_of(own_phi[2 * CHANNELS]);
-                        float of_c = fmaf(sum[4], float_of(own_v[2]), fmaf(sum[3], float_of(own_v[1]), sum[2] * float_of(own_v[0])));
+                        float of_c = fmaf(sum[4], own_v[2], fmaf(sum[3], own_v[1], sum[2] * own_v[0]));
                         // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
                         own_phi[0] = half_of(sum[0]);
                         own_phi[CHANNELS] = half_of(-sum[1]);
                         own_phi[2 * CHANNELS] = half_of(of_c);
 #pragma unroll
                         for (int axis = 0; axis < 3; axis++)
-                            dv_before[axis * AXIS] = half_of(fmaf(phi_c, sum[2 + axis], float_of(dv[axis])));
+                            tile.scratch.dv_before[axis * AXIS + row * CHANNELS + own_channel] =
+                                half_of(fmaf(phi_c, sum[2 + axis], own_dv[axis]));
                     }
                 }
                 __syncwarp();
             }
 
             // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
+            Sixteen at_end(slots + start);
             unsigned slope[4];
             Sixteen::load(slope, slots[start].slope);
             float gradient[8];  // (two neighbours, by u and r)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                const float* u = near.slots.u[half];
+                const float* u = at_end.u[half];
                 float* by = gradient + 4 * half;
                 by[0] = by[1] = by[2] = by[3] = 0.0f;
 #pragma unroll
                 for (int n = 0; n < 2; n++) {
-                    Pair16 basis = two_floats(near.slots.basis[2 * n + half]), rise = two_floats(slope[2 * n + half]);
+                    Pair16 basis = two_floats(at_end.basis[2 * n + half]), rise = two_floats(slope[2 * n + half]);
                     float d0 = by_r[n][2 * half], d1 = by_r[n][2 * half + 1];
 #pragma unroll
                     for (int axis = 0; axis < 3; axis++) {
