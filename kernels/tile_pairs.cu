@@ -6,8 +6,9 @@
 //
 //     B_k(r) = √(2/r_c) · sin(kπr/r_c)/r · f(r), with a core · (1 − s(r/r_sw)), and B'_k: radial.cu
 //
-// sin(πr/r_c) is taken in f64; the rotations to kπr/r_c are in f32, whose error of k · 2⁻²⁴ is far
-// below that of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
+// Differences of positions are taken in f64, because a coordinate of 10⁴ Å leaves f32 no digits for a
+// bond, all that follows in f32: its error, k · 2⁻²⁴ after the rotations to kπr/r_c, is far below that
+// of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
 // radial functions and stand for the row itself.
 //
 // Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64) → forces (M, 3)
@@ -39,28 +40,26 @@ struct HalfRow {
     }
 };
 
-__device__ inline void fill_slot(Slot& slot, const TileStudent& student, int element, int partner, int its_element, double r,
-                                 const float (&u)[3]) {
-    double wave = PI / student.cutoff_ang, scale = sqrt(2.0 / student.cutoff_ang);
-    double s1, c1;
-    sin_cos_of_pi(r / student.cutoff_ang, s1, c1);
-    double envelope = scale * 0.5 * (1.0 + c1) / r;
-    double envelope_slope = (scale * -0.5 * wave * s1 - envelope) / r;
+__device__ inline void fill_slot(Slot& slot, const TileStudent& student, int element, int partner, int its_element, float r,
+                                 float per_r, const float (&u)[3]) {
+    float per_cutoff = float(1.0 / student.cutoff_ang), wave = float(PI) * per_cutoff;
+    float s = sinpif(r * per_cutoff), c = cospif(r * per_cutoff);
+    float scale = 0.5f * sqrtf(2.0f * per_cutoff), envelope = scale * (1.0f + c) * per_r;
+    float envelope_slope = -(scale * wave * s + envelope) * per_r;
     if (student.core != nullptr) {
-        double core_ang = student.core[3 * (element * student.elements + its_element)];
-        double rise, rise_slope;
-        rise_of_switch(r / core_ang, rise, rise_slope);
+        float core_ang = float(student.core[3 * (element * student.elements + its_element)]);
+        float rise, rise_slope;
+        rise_of_switch(__fdividef(r, core_ang), rise, rise_slope);
         // Forward: envelope · rise(r/r_sw)
-        envelope_slope = fma(envelope_slope, rise, envelope * (rise_slope / core_ang));
+        envelope_slope = fmaf(envelope_slope, rise, __fdividef(envelope * rise_slope, core_ang));
         envelope *= rise;
     }
-    float s = float(s1), c = float(c1), step_s = s, step_c = c;
-    float size = float(envelope), size_slope = float(envelope_slope), turn = float(wave * envelope);
+    float step_s = s, step_c = c, turn = wave * envelope;
     float basis[RADIAL], slope[RADIAL];
 #pragma unroll
     for (int k = 0; k < RADIAL; k++) {
-        basis[k] = s * size;
-        slope[k] = fmaf(s, size_slope, float(k + 1) * turn * c);
+        basis[k] = s * envelope;
+        slope[k] = fmaf(s, envelope_slope, float(k + 1) * turn * c);
         float next = fmaf(s, step_c, c * step_s);
         c = fmaf(c, step_c, -(s * step_s));
         s = next;
@@ -103,15 +102,15 @@ __device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStuden
             unsigned close_lanes = __ballot_sync(WHOLE_WARP, near && b < a && r2 < CLOSEST_ANG * CLOSEST_ANG) >> shift & mask;
             if (closest < 0 && close_lanes != 0) closest = HALF_WARP * round + __ffs(close_lanes) - 1;
             if (near) {
-                double r = sqrt(r2);
-                float u[3] = {float(d[0] / r), float(d[1] / r), float(d[2] / r)};
+                float per_r = rsqrtf(float(r2)), r = float(r2) * per_r;
+                float u[3] = {float(d[0]) * per_r, float(d[1]) * per_r, float(d[2]) * per_r};
                 int partner = of.first_row + b, its_element = batch.element[partner];
                 // Each neighbour goes behind those of the lanes before it: slots are ascending.
                 int n = count + __popc(near_lanes & ((1u << of.lane) - 1u));
-                fill_slot(slots[n], student, element, partner, its_element, r, u);
-                Repulsion repulsion = repulsion_at(r, student.repulsion + 3 * (element * student.elements + its_element));
+                fill_slot(slots[n], student, element, partner, its_element, r, per_r, u);
+                Repulsion<float> repulsion = repulsion_at(r, student.repulsion + 3 * (element * student.elements + its_element));
                 energy += repulsion.energy_ev;
-                tile.scratch.gradient[row * TILE_ROWS_MAX + partner] = {0.0f, 0.0f, float(repulsion.slope_ev_per_ang), float(r)};
+                tile.scratch.gradient[row * TILE_ROWS_MAX + partner] = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
             }
             count += __popc(near_lanes);
             adjacent |= (unsigned long long)near_lanes << HALF_WARP * round;

@@ -46,6 +46,8 @@ template <class T> inline T __ldcg(const T* x) { return *x; }
 template <class T> inline void __stcg(T* x, T y) { *x = y; }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __expf(float x) { return std::exp(x); }
+inline float sinpif(float x) { return float(std::sin(3.14159265358979323846 * x)); }
+inline float cospif(float x) { return float(std::cos(3.14159265358979323846 * x)); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline long long clock64() { return 0; }
 using std::floor;
