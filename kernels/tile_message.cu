@@ -355,6 +355,8 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                 float* waiting = reinterpret_cast<float*>(tile.x()) + (threadIdx.x / WARP * BLOCKS + block) * 5 * 16 + g + t / 2 * 8;
 #pragma unroll
                 for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
+                // All lanes have read φ, which now becomes its gradient.
+                __syncwarp();
                 if (t % 2 == 0) {
 #pragma unroll
                     for (int i = 0; i < 5; i++)
