@@ -1,6 +1,6 @@
-"""Pictures of what against_pytorch.py measured: molecule-steps/s against replicas, and against atoms.
+"""Pictures of what against_pytorch.py and cpu_speed.py measured: molecule-steps/s against replicas, and against atoms.
 
-    python benches/plots.py benches/results/against_pytorch_*.json [--out docs]
+    python benches/plots.py benches/results/*.json [--out docs]
 
 Two SVG files for every JSON, named as it is.  Of PyTorch's variants each picture has, at every point, the fastest one of
 a family.  Needs matplotlib.
@@ -49,7 +49,11 @@ def draw(axis, curves):
 
 
 def against_replicas(rows, title, path):
-    molecules = list(dict.fromkeys(row["molecule"] for row in rows))
+    counts = {}
+    for row in rows:
+        counts.setdefault(row["molecule"], set()).add(row["replicas"])
+    # Molecules that were timed to compare sizes have no curve of their own.
+    molecules = [molecule for molecule, replicas in counts.items() if len(replicas) > 2]
     figure, axes = plt.subplots(1, len(molecules), figsize=(1.2 + 2.6 * len(molecules), 3.0), sharey=True, squeeze=False)
     for axis, molecule in zip(axes[0], molecules):
         own = [row for row in rows if row["molecule"] == molecule]
@@ -67,7 +71,9 @@ def against_atoms(rows, title, path):
     figure, axis = plt.subplots(figsize=(4.2, 3.0))
     draw(axis, fastest(rows, "atoms"))
     atoms = sorted({row["atoms"] for row in rows})
-    axis.set_xticks(atoms, [str(count) for count in atoms])
+    # Labels of neighbours on the axis must not touch.
+    shown = [count for n, count in enumerate(atoms) if n == 0 or count > 1.15 * atoms[n - 1]]
+    axis.set_xticks(shown, [str(count) for count in shown])
     axis.minorticks_off()
     axis.set_xlabel("atoms")
     axis.set_ylabel("molecule-steps/s, best batch")
@@ -84,7 +90,9 @@ def main():
     arguments = parser.parse_args()
     for result in arguments.results:
         data = json.loads(result.read_text())
-        title = f"one {data['hardware']['name']}, PyTorch {data['torch'].split('+')[0]}, {data['weights']}"
+        cores = data["hardware"].get("cores")
+        where = f"{cores} cores of an" if cores else "one"
+        title = f"{where} {data['hardware']['name']}, PyTorch {data['torch'].split('+')[0]}, {data['weights']}"
         for name, picture in (("replicas", against_replicas), ("atoms", against_atoms)):
             path = arguments.out / f"{result.stem}_{name}.svg"
             picture(data["rows"], title, path)

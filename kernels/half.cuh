@@ -26,6 +26,34 @@ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
 
 inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) { emulator::multiply_add(sum, a, b); }
 
+inline void load_matrices(unsigned (&a)[4], const Half* row) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (int n = 0; n < 4; n++) {
+        size_t from = __shfl_sync(0xFFFFFFFFu, size_t(row), 8 * n + g);
+        std::memcpy(&a[n], reinterpret_cast<const Half*>(from) + 2 * t, 4);
+    }
+}
+
+inline void load_transposed(unsigned (&a)[4], const Half* row) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (int n = 0; n < 4; n++) {
+        size_t low = __shfl_sync(0xFFFFFFFFu, size_t(row), 8 * n + 2 * t);
+        size_t high = __shfl_sync(0xFFFFFFFFu, size_t(row), 8 * n + 2 * t + 1);
+        a[n] = reinterpret_cast<const Half*>(low)[g] | unsigned(reinterpret_cast<const Half*>(high)[g]) << 16;
+    }
+}
+
+inline unsigned times(unsigned a, unsigned b) {
+    Pair16 x = two_floats(a), y = two_floats(b);
+    return two_halves(x.low * y.low, x.high * y.high);
+}
+
+inline unsigned transposed(unsigned two) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    unsigned low = __shfl_sync(0xFFFFFFFFu, two, 8 * t + g / 2), high = __shfl_sync(0xFFFFFFFFu, two, 8 * t + 4 + g / 2);
+    return (low >> 16 * (g % 2) & 0xFFFF) | high >> 16 * (g % 2) << 16;
+}
+
 #else
 
 __device__ inline unsigned two_halves(float low, float high) {
@@ -54,20 +82,49 @@ __device__ inline float float_of(Half x) {
     return number;
 }
 
-// The left factor of a product: 16 rows of 16 columns from shared memory.
-__device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
-    int lane = threadIdx.x % 32;
-    unsigned address = unsigned(__cvta_generic_to_shared(x + lane % 16 * stride + lane / 16 * 8));
+// Four matrices of 8 × 8 from shared memory; lane 8n + r points at row r of the n-th, and lane 4g + t
+// gets numbers 2t and 2t + 1 of row g of each,
+__device__ inline void load_matrices(unsigned (&a)[4], const Half* row) {
+    unsigned address = unsigned(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
                  : "r"(address)
                  : "memory");
 }
 
+// or of column g.
+__device__ inline void load_transposed(unsigned (&a)[4], const Half* row) {
+    unsigned address = unsigned(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+// The left factor of a product: 16 rows of 16 columns from shared memory.
+__device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
+    int lane = threadIdx.x % 32;
+    load_matrices(a, x + lane % 16 * stride + lane / 16 * 8);
+}
+
+// Products of two numbers with two numbers, rounded to 16 bits.
+__device__ inline unsigned times(unsigned a, unsigned b) {
+    unsigned product;
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+    return product;
+}
+
 __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// Of a matrix of 8 × 8, lane 4g + t has numbers 2t and 2t + 1 of row g; of what returns, of column g.
+__device__ inline unsigned transposed(unsigned two) {
+    unsigned other;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(other) : "r"(two));
+    return other;
 }
 
 #endif

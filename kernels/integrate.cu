@@ -66,7 +66,9 @@ __device__ inline double kinetic_ev(const Atoms& atoms) {
     for (int start = 0; start < atoms.count; start += WARP) {
         int atom = start + threadIdx.x % WARP;
         double term = atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0;
-        for (int n = 0; n < min(WARP, atoms.count - start); n++) twice += __shfl_sync(WHOLE_WARP, term, n);
+        int count = min(WARP, atoms.count - start);
+#pragma unroll 4
+        for (int n = 0; n < count; n++) twice += __shfl_sync(WHOLE_WARP, term, n);
     }
     return 0.5 * twice / ACCELERATION;
 }

@@ -30,9 +30,7 @@ struct ScratchArrays {
     unsigned* own;
     Half *v_before, *dv_before;
     Slot* slots;
-    float4* partial;
-    int pairs_max;  // of a tile
-    Pairs pairs;    // of them; count, basis and slope are not used
+    float4 *partial, *gradient;
 };
 
 struct Analytic {
@@ -77,10 +75,10 @@ struct Cursor {
 
 // The arrays of a tile at their places.
 template <int M>
-__device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
+__device__ __forceinline__ Tile<M> lay_out(const ScratchArrays& arrays) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M> tile;
-    // Eight-byte numbers, 32 a row.
+    // Eight-byte numbers, 33 a row.
     Cursor cursor{tile_shared + Regions<M>::STATE};
     for (State* state : {&tile.state, &tile.saved}) {
         state->position_ang = cursor.take<double>(3 * ROWS);
@@ -96,29 +94,25 @@ __device__ inline Tile<M> lay_out(const ScratchArrays& arrays) {
     tile.progress.step = cursor.take<unsigned long long>(REPLICAS);
     tile.conditions.parameters = cursor.take<double>(3 * REPLICAS);
     tile.reference_ev = cursor.take<double>(REPLICAS);
+    tile.adjacent = cursor.take<unsigned long long>(ROWS);
 
-    // Four-byte numbers, 14 a row and two more.
+    // Four-byte numbers, 11 a row and one more.
     tile.batch.first_row = cursor.take<int>(REPLICAS + 1);
-    tile.batch.first_pair = cursor.take<int>(REPLICAS + 1);
     tile.batch.replica = cursor.take<int>(ROWS);
     tile.batch.element = cursor.take<int>(ROWS);
-    tile.pairs = arrays.pairs;
-    tile.pairs.count = cursor.take<int>(ROWS);
-    tile.reached = cursor.take<int>(ROWS);
+    tile.count = cursor.take<int>(ROWS);
+    tile.closest = cursor.take<int>(ROWS);
     tile.progress.fault = cursor.take<int>(4 * REPLICAS);
     tile.conditions.identity = cursor.take<unsigned>(2 * REPLICAS);
 
-    size_t block = blockIdx.x, first_pair = block * arrays.pairs_max;
-    tile.pairs.list += first_pair;
-    tile.pairs.distance_ang += first_pair;
-    tile.pairs.unit += first_pair;
-    tile.pairs.gradient += first_pair;
+    size_t block = blockIdx.x;
     tile.scratch.own = arrays.own + block * Own::WORDS * TILE_THREADS;
     tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
     size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
     tile.scratch.slots = arrays.slots + first_slot;
-    tile.scratch.partial = arrays.partial + first_slot * (CHANNELS / 16);
+    tile.scratch.partial = arrays.partial + first_slot * 2;
+    tile.scratch.gradient = arrays.gradient + first_slot;
     return tile;
 }
 
@@ -148,13 +142,10 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
         tile.conditions.seed = conditions.seed;
         tile.conditions.temperature_limit_k = conditions.temperature_limit_k;
         if (threadIdx.x == 0) {
-            int row = 0, pair = 0;
+            int row = 0;
             for (int r = 0; r < replicas; r++) {
-                int atoms = batch.first_row[replica[r] + 1] - batch.first_row[replica[r]];
                 changeable(tile.batch.first_row)[r] = row;
-                changeable(tile.batch.first_pair)[r] = pair;
-                row += atoms;
-                pair += atoms * atoms;
+                row += batch.first_row[replica[r] + 1] - batch.first_row[replica[r]];
             }
             changeable(tile.batch.first_row)[replicas] = row;
         }
@@ -193,17 +184,11 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
 
 // Energies and forces of a tile's running replicas.
 template <int M>
-__device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
+__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
     int warp = threadIdx.x / WARP;
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS)
-        find_neighbours_of(row, tile.batch, student.cutoff_ang, tile.state, tile.progress, tile.pairs);
+    tile_pairs(tile, student);
     __syncthreads();
-    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
-        inspect_replica(replica, tile.batch, tile.state, tile.pairs, tile.reached, tile.progress);
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS)
-        repulsion_of(row, tile.batch, student.elements, student.repulsion, tile.pairs, tile.energy_of_row_ev);
-    tile_slots(tile, student);
-    __syncthreads();
+    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
@@ -230,7 +215,7 @@ __device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& stu
     tile_density_backward(tile, student);
     watch.lap(STAGE_DENSITY_BACKWARD);
 
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) forces_of(row, tile.batch, tile.pairs, tile.progress, tile.state);
+    tile_forces(tile);
     __syncthreads();
     for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
         energies_of(replica, tile.batch, tile.reference_ev, analytic.well_ev_per_ang2, analytic.wells, tile.energy_of_row_ev,
@@ -240,17 +225,21 @@ __device__ inline void evaluate_tile(const Tile<M>& tile, const TileStudent& stu
 }
 
 template <int M>
-__device__ inline void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
+__device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
     Tile<M> tile = lay_out<M>(arrays);
+    copy_filter(tile, student);
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);
-        if (program.pieces == 0) evaluate_tile(tile, student, analytic, watch);
-        for (int step = 0; step < program.steps; step++) {
-            for (int piece = 0; piece < program.pieces; piece++) {
+        // Forces stand between two pieces; without any they are all there is.  One place calls what
+        // makes them, so that the compiler can put it there.
+        int last = max(program.pieces, 2) - 1;
+        for (int step = 0; step < max(program.steps, 1); step++) {
+            for (int piece = 0; piece <= last; piece++) {
                 if (piece > 0) evaluate_tile(tile, student, analytic, watch);
+                if (program.pieces == 0) continue;
                 for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
                     integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress);
                 __syncthreads();

@@ -85,11 +85,12 @@ struct Regions {
     static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
     static constexpr int X = H + ROWS * STRIDE_F * 2;
     static constexpr int Q = X + ROWS * STRIDE_X * 2;
-    static constexpr int STATE = Q + ROWS * STRIDE_Q * 4;
-    // See tile_state.cu: eight-byte and four-byte numbers for each row or replica.
-    static constexpr int EIGHTS = 32, FOURS = 14;
+    static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
+    static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
+    // See lay_out: eight-byte and four-byte numbers for each row or replica.
+    static constexpr int EIGHTS = 33, FOURS = 11;
     static constexpr int BYTES = STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS);
-    static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (STATE - X) / 2;  // in halves
+    static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (FILTER - X) / 2;  // in halves
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
 };
@@ -97,20 +98,32 @@ struct Regions {
 // Words that threads keep for themselves in global memory, from the forward to the backward pass.
 struct Own {
     static constexpr int UV = 0;                        // U and V of 2 layers, 8 rows, 3 axes each
-    static constexpr int FACTORS = UV + 2 * 8 * 6;      // c and b of 2 layers, 8 rows
+    static constexpr int DOT = UV + 2 * 8 * 6;          // U·V of 2 layers, 8 rows
+    static constexpr int FACTORS = DOT + 2 * 8;         // c and b of 2 layers, 8 rows
     static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
     static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
-    static constexpr int TURN = TENSOR + 4 * 5;         // what waits until its place is free: 8 rows, 3 axes
-    static constexpr int WORDS = TURN + 8 * 3;
+    static constexpr int WORDS = TENSOR + 4 * 5;
 };
 
-// A neighbour of a row and all that the network sees of it: one address, and the rest are offsets.
+// A neighbour of a row and all that the network sees of it.
 struct alignas(16) Slot {
-    float4 unit;                 // from the row to the neighbour
-    int row, element, unused[2];  // the neighbour's
-    unsigned basis[RADIAL / 2];  // B, two in a word
+    float unit[3];               // from the row to the neighbour
+    unsigned who;                // the neighbour's row, and 2¹⁶ times its element
+    unsigned basis[RADIAL / 2];  // B, two in a word, in the order of `place_of_word`
     unsigned slope[RADIAL / 2];  // B'
+
+    __device__ void set_neighbour(const float (&u)[3], int row, int element) {
+        unit[0] = u[0], unit[1] = u[1], unit[2] = u[2];
+        who = unsigned(row) | unsigned(element) << 16;
+    }
+    __device__ void set_empty(int row, int element) {
+        set_neighbour({0.0f, 0.0f, 0.0f}, row, element);
+        for (int n = 0; n < RADIAL / 2; n++) basis[n] = slope[n] = 0;
+    }
 };
+
+// Words t and t + 4 lie side by side: a lane needs both for a product.
+__device__ inline int place_of_word(int word) { return 2 * (word % 4) + word / 4; }
 
 // Global memory that one block works in.
 struct Scratch {
@@ -118,7 +131,8 @@ struct Scratch {
     Half* v_before;     // (3, 64, F) vectors before the message
     Half* dv_before;    // (3, 64, F) the gradient by them
     Slot* slots;        // (64, 64) up to 64 neighbours of each row, in sixteens
-    float4* partial;    // (64, 64, F/16) gradients by pairs of the message, sixteen channels each
+    float4* partial;    // (64, 64, 2) gradients by pairs of the message, by half of the channels each
+    float4* gradient;   // (64, 64) dE/dd of a row and its partner, and r; at first repulsion's dE/dr
 };
 
 template <int M>
@@ -128,11 +142,12 @@ struct Tile {
     State state, saved;
     Progress progress;
     Conditions conditions;
-    Pairs pairs;
     Scratch scratch;
-    const double* reference_ev;  // (R,)
-    double* energy_of_row_ev;    // (M,)
-    int* reached;                // (M,)
+    const double* reference_ev;    // (R,)
+    double* energy_of_row_ev;      // (M,)
+    unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour
+    int* count;                    // (M,) neighbours
+    int* closest;                  // (M,) the first atom that is too close, of those before this one, or −1
 
     // The compiler must see that these are shared memory, at fixed places: then an access is one
     // instruction, and nothing else can be meant by it.
@@ -141,6 +156,7 @@ struct Tile {
     static __device__ Half* h() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::H); }      // (M, F)
     static __device__ Half* x() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::X); }      // (M, 2F + T)
     static __device__ float* q() { return reinterpret_cast<float*>(tile_shared + Regions<M>::Q); }    // (M, F)
+    static __device__ uint4* filter() { return reinterpret_cast<uint4*>(tile_shared + Regions<M>::FILTER); }  // see copy_filter
 };
 
 // ── Products ─────────────────────────────────────────────────────────────────────────────────────
@@ -197,16 +213,22 @@ struct Columns {
         }
     }
 
-    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.
+    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.  Even and odd
+    // sixteens are summed apart: a product waits for the one before it in the same sum.
     template <int FIRST = 0, int LAST = DEPTH>
     __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
+        float odd[N][4] = {};
 #pragma unroll
         for (int k = FIRST; k < LAST; k++) {
             unsigned a[4];
             load_rows(a, x + 16 * (k - FIRST), stride);
 #pragma unroll
-            for (int n = 0; n < N; n++) multiply_add(sum[n], a, of[k][n]);
+            for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[n] : odd[n], a, of[k][n]);
         }
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) sum[n][i] += odd[n][i];
     }
 };
 
@@ -220,8 +242,32 @@ struct Place {
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }
 __device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
 __device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
-__device__ inline unsigned& own(const Scratch& scratch, int slot) {
-    return scratch.own[size_t(slot) * TILE_THREADS + threadIdx.x];
+
+// A thread's own words; they pass by the first cache, which the slots need.
+__device__ inline unsigned own(const Scratch& scratch, int slot) {
+    return __ldcg(scratch.own + size_t(slot) * TILE_THREADS + threadIdx.x);
+}
+__device__ inline void keep(const Scratch& scratch, int slot, unsigned word) {
+    __stcg(scratch.own + size_t(slot) * TILE_THREADS + threadIdx.x, word);
+}
+// Words to be asked for before a product and used after it: they come from far.
+template <int COUNT>
+__device__ inline void fetch(unsigned (&words)[COUNT], const Scratch& scratch, int first_slot) {
+#pragma unroll
+    for (int n = 0; n < COUNT; n++) words[n] = own(scratch, first_slot + n);
+}
+
+// Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
+// sums, those with it the second.
+template <int COUNT>
+__device__ inline void halve(float (&x)[COUNT], int count, int bit) {
+    bool second = threadIdx.x & bit;
+#pragma unroll
+    for (int n = 0; n < COUNT / 2; n++) {
+        if (n >= count / 2) break;
+        float kept = second ? x[n + count / 2] : x[n], sent = second ? x[n] : x[n + count / 2];
+        x[n] = kept + __shfl_xor_sync(WHOLE_WARP, sent, bit);
+    }
 }
 
 // 1/(1 + e⁻ˣ) by the fast exponential: its error of 2⁻²¹ is far below that of 16 bits.

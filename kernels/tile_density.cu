@@ -8,7 +8,7 @@
 // Shapes: B (P, K), u (P, 3) → q (M, F), v (M, 3, F), |t| (M, T)
 #pragma once
 #include "harmonics.cuh"
-#include "tile_slots.cu"
+#include "tile_pairs.cu"
 
 // How many components of densities fit into so many halves.
 __device__ inline int components_at_once(int halves, int rows, int stride) { return min(COMPONENTS, halves / (rows * stride)); }
@@ -24,74 +24,155 @@ struct ByHalves {
     __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
 };
 
+// Eight columns of a matrix with a sixteen of rows for each element: those of the first few in registers.
+struct ElementColumns {
+    static constexpr int HERE = 4;
+    const uint2* group;
+    int depth;
+    uint2 of[HERE] = {};
+
+    __device__ ElementColumns(const Packed& matrix, int n) : group(matrix.group(n)), depth(matrix.depth) {
+#pragma unroll
+        for (int k = 0; k < HERE; k++)
+            if (k < depth) of[k] = __ldg(group + k * WARP);
+    }
+
+    // sum[m] = sixteen rows of x from row_of(m) on times the columns
+    template <int M, class RowOf>
+    __device__ void multiply(float (&sum)[M][4], const Half* x, int stride, RowOf row_of) const {
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) sum[m][i] = 0.0f;
+        auto add = [&](int k, uint2 column) {
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                unsigned a[4];
+                load_rows(a, x + row_of(m) * stride + 16 * k, stride);
+                multiply_add(sum[m], a, column);
+            }
+        };
+#pragma unroll
+        for (int k = 0; k < HERE; k++)
+            if (k < depth) add(k, of[k]);
+        for (int k = HERE; k < depth; k++) add(k, __ldg(group + k * WARP));
+    }
+};
+
+// Components 2t and 2t + 1 of lane t, of the first eight.
+__device__ inline float2 harmonics_of(int t, const float (&u)[3]) {
+    float4 v = {u[0], u[1], u[2], 0.0f};
+    switch (t) {
+        case 0: return {harmonic(0, v), harmonic(1, v)};
+        case 1: return {harmonic(2, v), harmonic(3, v)};
+        case 2: return {harmonic(4, v), harmonic(5, v)};
+        default: return {harmonic(6, v), harmonic(7, v)};
+    }
+}
+
+// The densities of a row,  A_c[e, k] = Σ_b Y_c(u_b) B_k(r_b) over neighbours b of element e,  as products
+// with the neighbours inside: components are rows, radial functions columns.  `store` gets numbers k and
+// k + 1 of component c and element e.
+template <int M, class Store>
+__device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, Store store) {
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+    int count = tile.count[row];
+    const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+    for (int e = 0; e < elements; e++) {
+        float sum[2][4] = {};
+#pragma unroll 1
+        for (int start = 0; start < count; start += 16) {
+            Sixteen near(slots + start);
+            unsigned any = 0, of_element = 0;  // of neighbours 2t, 2t + 1, and of the eight behind, a bit each
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                unsigned lanes = __ballot_sync(WHOLE_WARP, near.element[half] == e);
+                of_element |= (lanes >> 8 * t & 1 | lanes >> 8 * t + 3 & 2) << 2 * half;
+                any |= lanes;
+            }
+            if (any == 0) continue;
+            unsigned y[4];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const float(&u)[3] = near.u[half];
+                float2 eight = harmonics_of(t, u);
+                y[2 * half] = transposed(two_halves(eight.x, eight.y));
+                y[2 * half + 1] = COMPONENTS == 9 ? transposed(t == 0 ? two_halves(fmaf(1.5f, u[2] * u[2], -0.5f), 0.0f) : 0) : 0;
+            }
+            unsigned first = (of_element & 1 ? 0xFFFF : 0) | (of_element & 2 ? 0xFFFF0000 : 0);
+            unsigned second = (of_element & 4 ? 0xFFFF : 0) | (of_element & 8 ? 0xFFFF0000 : 0);
+#pragma unroll
+            for (int n = 0; n < 2; n++)
+                multiply_add(sum[n], y, {transposed(near.basis[2 * n]) & first, transposed(near.basis[2 * n + 1]) & second});
+        }
+#pragma unroll
+        for (int n = 0; n < 2; n++) {
+            int k = 8 * n + 2 * t;
+            if (g < COMPONENTS) store(g, e, k, two_halves(sum[n][0], sum[n][1]));
+            if (8 + g < COMPONENTS) store(8 + g, e, k, two_halves(sum[n][2], sum[n][3]));
+        }
+    }
+}
+
 template <int M>
-__device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     Place place;
     ByHalves<M> by_halves;
     int width = student.elements * RADIAL, stride = width + 8;
     int at_once = components_at_once(Regions<M>::FORWARD_DENSITIES, ROWS, stride);
     float t2[ByHalves<M>::COUNT][4] = {};
+    ElementColumns scalar(student.scalar.forward, place.warp), vector(student.vector.forward, place.warp);
+    ElementColumns tensor(student.tensor.forward, by_halves.group);
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int last = min(COMPONENTS, first + at_once);
-        // A[e,k] = Σ_b B_k (1, u, Y), a thread a row and a radial function
-        for (int task = threadIdx.x; task < tile.batch.rows * RADIAL; task += TILE_THREADS) {
-            int row = task / RADIAL, k = task % RADIAL;
-            int count = tile.pairs.count[row];
-            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
-            for (int e = 0; e < student.elements; e++) {
-                float sum[COMPONENTS] = {};
-#pragma unroll 4
-                for (int n = 0; n < count; n++) {
-                    // One that is of another element adds nothing.
-                    float mine = slots[n].element == e ? 1.0f : 0.0f;
-                    float4 u = slots[n].unit;
-                    float basis = mine * float_of(reinterpret_cast<const Half*>(slots[n].basis)[k]);
-#pragma unroll
-                    for (int c = 0; c < COMPONENTS; c++) sum[c] = fmaf(harmonic(c, u), basis, sum[c]);
-                }
-#pragma unroll
-                for (int c = 0; c < COMPONENTS; c++)
-                    if (c >= first && c < last) tile.phi()[((c - first) * ROWS + row) * stride + e * RADIAL + k] = half_of(sum[c]);
-            }
-        }
+        for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS)
+            densities_of(tile, student.elements, row, [&](int c, int e, int k, unsigned two) {
+                if (c >= first && c < last) word(tile.phi(), ((c - first) * ROWS + row) * stride + e * RADIAL + k) = two;
+            });
         __syncthreads();
 
-        for (int c = first; c < last; c++) {
-            const Half* a = tile.phi() + (c - first) * ROWS * stride;
-            if (c < 4) {
-                float sum[M][1][4] = {};
-                const Packed& matrix = (c == 0 ? student.scalar : student.vector).forward;
-                const uint2* groups[1] = {matrix.group(place.warp)};
-                product<M, 1>(sum, a, stride, [](int m) { return 16 * m; }, student.elements, groups);
+        auto densities = [&](int c) { return tile.phi() + (c - first) * ROWS * stride; };
+        if (first == 0) {
+            float sum[M][4];
+            scalar.multiply(sum, densities(0), stride, [](int m) { return 16 * m; });
 #pragma unroll
-                for (int n = 0; n < 2 * M; n++) {
-                    int row = place.row(n / 2, n % 2), by_element = tile.batch.element[row] * CHANNELS + place.channel;
-                    float x0 = sum[n / 2][0][n % 2 * 2], x1 = sum[n / 2][0][n % 2 * 2 + 1];
-                    float2 gate = two(c == 0 ? student.gate0 : student.gate1, by_element);
-                    if (c == 0) {
-                        float2 base = two(student.embedding, by_element);
-                        two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(x0, gate.x, base.x), fmaf(x1, gate.y, base.y)};
-                    } else {
-                        word(tile.v(), ((c - 1) * ROWS + row) * STRIDE_F + place.channel) = two_halves(x0 * gate.x, x1 * gate.y);
-                    }
-                }
-            } else {
-                float sum[ByHalves<M>::COUNT][1][4] = {};
-                const uint2* groups[1] = {student.tensor.forward.group(by_halves.group)};
-                product<ByHalves<M>::COUNT, 1>(sum, a, stride, [&](int i) { return by_halves.first_row(i); }, student.elements, groups);
+            for (int n = 0; n < 2 * M; n++) {
+                int row = place.row(n / 2, n % 2), by_element = tile.batch.element[row] * CHANNELS + place.channel;
+                float2 gate = two(student.gate0, by_element), base = two(student.embedding, by_element);
+                two(tile.q(), row * STRIDE_Q + place.channel) = {fmaf(sum[n / 2][n % 2 * 2], gate.x, base.x),
+                                                                 fmaf(sum[n / 2][n % 2 * 2 + 1], gate.y, base.y)};
+            }
+        }
+#pragma unroll(M == 1 ? 3 : 1)
+        for (int axis = 0; axis < 3; axis++) {
+            if (1 + axis < first || 1 + axis >= last) continue;
+            float sum[M][4];
+            vector.multiply(sum, densities(1 + axis), stride, [](int m) { return 16 * m; });
 #pragma unroll
-                for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
-                    int i = n / 2, side = n % 2;
-                    int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
-                    float2 gate = two(student.gate2, by_element);
-                    unsigned t = two_halves(sum[i][0][2 * side] * gate.x, sum[i][0][2 * side + 1] * gate.y);
-                    own(tile.scratch, Own::TENSOR + n * 5 + c - 4) = t;
-                    Pair16 rounded = two_floats(t);
-                    t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
-                    t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
-                }
+            for (int n = 0; n < 2 * M; n++) {
+                int row = place.row(n / 2, n % 2);
+                float2 gate = two(student.gate1, tile.batch.element[row] * CHANNELS + place.channel);
+                word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) =
+                    two_halves(sum[n / 2][n % 2 * 2] * gate.x, sum[n / 2][n % 2 * 2 + 1] * gate.y);
+            }
+        }
+#pragma unroll(M == 1 ? COMPONENTS - 4 : 1)
+        for (int c = 4; c < COMPONENTS; c++) {
+            if (c < first || c >= last) continue;
+            float sum[ByHalves<M>::COUNT][4];
+            tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
+#pragma unroll
+            for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
+                int i = n / 2, side = n % 2;
+                int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
+                float2 gate = two(student.gate2, by_element);
+                unsigned t = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
+                keep(tile.scratch, Own::TENSOR + n * 5 + c - 4, t);
+                Pair16 rounded = two_floats(t);
+                t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
+                t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
             }
         }
         __syncthreads();
@@ -107,12 +188,30 @@ __device__ __noinline__ void tile_density(const Tile<M>& tile, const TileStudent
     }
 }
 
-// Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; adds to the pairs'
-// gradients, and the message's parts too.
+// Adds what components 2t and 2t + 1, and for t = 0 the ninth, give to the gradients by u and by r: `by_y`
+// are the gradients by Y_c, `by_r` those by r for |Y_c| = 1.
+__device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 by_y, float3 by_r, float* gradient) {
+    float x = u[0], y = u[1], z = u[2];
+    float2 eight = harmonics_of(t, u);
+    gradient[3] = fmaf(by_r.x, eight.x, by_r.y * eight.y);
+    // Forward: 1, x;  y, z;  √3 xy, √3 yz;  √3 zx, ½√3 (x² − y²)
+    if (t == 0) gradient[0] = by_y.y;
+    if (t == 1) gradient[1] = by_y.x, gradient[2] = by_y.y;
+    float first = ROOT_3 * by_y.x, second = ROOT_3 * by_y.y;
+    if (t == 2) gradient[0] = first * y, gradient[1] = fmaf(first, x, second * z), gradient[2] = second * y;
+    if (t == 3) gradient[0] = fmaf(first, z, second * x), gradient[1] = -second * y, gradient[2] = first * x;
+    // Forward: 1½ z² − ½
+    if (COMPONENTS == 9 && t == 0) {
+        gradient[2] = 3.0f * z * by_y.z;
+        gradient[3] = fmaf(by_r.z, fmaf(1.5f, z * z, -0.5f), gradient[3]);
+    }
+}
+
+// Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; pairs get
+// their gradients, the message's parts too.
 template <int M>
-__device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, PARTS = CHANNELS / 16;
-    const Pairs& pairs = tile.pairs;
+__device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
+    constexpr int ROWS = 16 * M;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int width = student.elements * RADIAL, stride = width + 8;
     int at_once = components_at_once(Regions<M>::BACKWARD_DENSITIES, ROWS, stride);
@@ -136,41 +235,63 @@ __device__ __noinline__ void tile_density_backward(const Tile<M>& tile, const Ti
         }
         __syncthreads();
 
-        // A warp a row, a lane a neighbour.
+        // A warp a row, sixteen neighbours at a time.
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-            RowOfPairs of = pairs_of(tile.batch, row);
-            for (int n = lane; n < pairs.count[row]; n += WARP) {
-                const Slot& slot = tile.scratch.slots[row * TILE_ROWS_MAX + n];
-                size_t pair = of.first_pair + (slot.row - of.first_row);
-                float4 u = slot.unit;
-                const Half* da = tile.x() + row * stride + slot.element * RADIAL;
-
-                // Forward: A_c[z_b, k] += Y_c(u) B_k(r)
-                float dy[COMPONENTS] = {}, dr = 0.0f;
-                for (int k = 0; k < RADIAL; k += 2) {
-                    Pair16 basis = two_floats(slot.basis[k / 2]), slope = two_floats(slot.slope[k / 2]);
-                    float db[2] = {0.0f, 0.0f};
+            int neighbours = tile.count[row], g = lane / 4, t = lane % 4;
+            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+            for (int start = 0; start < neighbours; start += 16) {
+                Sixteen near(slots + start);
+                unsigned slope[4];
+                Sixteen::load(slope, slots[start].slope);
+                // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
+                float by_y[2][4] = {}, by_r[2][4] = {};
+                for (int e = 0; e < student.elements; e++) {
+                    bool here[2] = {near.element[0] == e, near.element[1] == e};
+                    if (__ballot_sync(WHOLE_WARP, here[0] || here[1]) == 0) continue;
+                    unsigned b[4], s[4];
 #pragma unroll
-                    for (int c = 0; c < COMPONENTS; c++) {
-                        if (c < first || c >= first + count) continue;
-                        Pair16 d = two_floats(*reinterpret_cast<const unsigned*>(da + (c - first) * ROWS * stride + k));
-                        db[0] = fmaf(d.low, harmonic(c, u), db[0]);
-                        db[1] = fmaf(d.high, harmonic(c, u), db[1]);
-                        dy[c] = fmaf(d.low, basis.low, fmaf(d.high, basis.high, dy[c]));
+                    for (int i = 0; i < 4; i++) b[i] = here[i % 2] ? near.basis[i] : 0, s[i] = here[i % 2] ? slope[i] : 0;
+#pragma unroll
+                    for (int n = 0; n < 2; n++) {
+                        int c = 8 * n + g;
+                        if (8 * n >= first + count || 8 * n + 8 <= first) continue;
+                        uint2 da = {0, 0};
+                        if (c >= first && c < first + count) {
+                            int at = ((c - first) * ROWS + row) * stride + e * RADIAL + 2 * t;
+                            da = {word(tile.x(), at), word(tile.x(), at + 8)};
+                        }
+                        multiply_add(by_y[n], b, da);
+                        multiply_add(by_r[n], s, da);
                     }
-                    dr = fmaf(db[0], slope.low, fmaf(db[1], slope.high, dr));
                 }
-                float4 gradient = harmonics_backward(dy, u);
-                gradient.w = dr;
-                for (int part = 0; part < PARTS && first == 0; part++) {
-                    float4 of_message = tile.scratch.partial[(row * TILE_ROWS_MAX + n) * PARTS + part];
-                    gradient = {gradient.x + of_message.x, gradient.y + of_message.y, gradient.z + of_message.z,
-                                gradient.w + of_message.w};
+                float gradient[8] = {};  // (two neighbours, by u and r)
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    harmonics_backward_of(t, near.u[half], {by_y[0][2 * half], by_y[0][2 * half + 1], by_y[1][2 * half]},
+                                          {by_r[0][2 * half], by_r[0][2 * half + 1], by_r[1][2 * half]}, gradient + 4 * half);
+                // Over the components t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
+                halve(gradient, 8, 2);
+                halve(gradient, 4, 1);
+                int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
+                if (first == 0 && n < neighbours) {
+                    const float* of_message = reinterpret_cast<const float*>(tile.scratch.partial + (row * TILE_ROWS_MAX + n) * 2);
+                    float2 one = two(of_message, part), other = two(of_message, 4 + part);
+                    gradient[0] += one.x + other.x;
+                    gradient[1] += one.y + other.y;
                 }
+                float from_odd[2] = {__shfl_xor_sync(WHOLE_WARP, gradient[0], 1), __shfl_xor_sync(WHOLE_WARP, gradient[1], 1)};
+                if (n >= neighbours || part != 0) continue;
+                // Forward: r = |d|, u = d/r; ∂r/∂d = u, ∂u/∂d = (1 − u ⊗ u)/r
                 constexpr float scale = 1.0f / GRADIENT_SCALE;
-                float4 sum = pairs.gradient[pair];
-                pairs.gradient[pair] = {fmaf(scale, gradient.x, sum.x), fmaf(scale, gradient.y, sum.y),
-                                        fmaf(scale, gradient.z, sum.z), fmaf(scale, gradient.w, sum.w)};
+                float4& of_pair = tile.scratch.gradient[row * TILE_ROWS_MAX + near.row[half]];
+                const float* u = near.u[half];
+                float4 sum = of_pair;
+                float to_u[3] = {scale * gradient[0], scale * gradient[1], scale * from_odd[0]}, dr = scale * from_odd[1];
+                if (first == 0) dr += sum.z, sum.z = 0.0f;
+                float along = fmaf(to_u[2], u[2], fmaf(to_u[1], u[1], to_u[0] * u[0])), per_r = 1.0f / sum.w;
+                of_pair = {sum.x + fmaf(dr, u[0], (to_u[0] - along * u[0]) * per_r),
+                           sum.y + fmaf(dr, u[1], (to_u[1] - along * u[1]) * per_r),
+                           sum.z + fmaf(dr, u[2], (to_u[2] - along * u[2]) * per_r), sum.w};
             }
         }
         __syncthreads();

@@ -2,54 +2,95 @@
 //
 //     q_i += g ⊙ Σ_j φ_a w_a,   v_i += g' ⊙ Σ_j (φ_b w_b u_ij + φ_c w_c v_j),   w = B(r) W_f
 //
-// Filters are products of sixteen neighbours' radial functions (rows) and eight channels' filters
-// (columns), so that a lane has them for neighbours g and g + 8 and channels 2t and 2t + 1.  A warp
-// has sixteen channels of every other row.
+// A filter is a sum over radial functions, and the sum over neighbours can be taken first:
+//
+//     Σ_j φ_a w_a = Σ_k W_a[k] S_a[k],   S_a = Σ_j φ_a,j B_k(r_ij),   likewise with φ_b u and φ_c v for φ_a
+//
+// which makes S a product for tensor cores, with sixteen neighbours inside, and leaves K instead of
+// as many as a molecule has for the rest.
 //
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_update.cu"
 
-// Sixteen neighbours' radial functions as the left factor of a product; `slot` is the lane's own one.
-__device__ inline void load_slots(unsigned (&a)[4], const unsigned* of_slot) {
-    constexpr int EIGHT_SLOTS = 8 * sizeof(Slot) / sizeof(unsigned);
-    int t = threadIdx.x % 4;
-    a[0] = of_slot[t];
-    a[1] = of_slot[EIGHT_SLOTS + t];
-    a[2] = of_slot[4 + t];
-    a[3] = of_slot[EIGHT_SLOTS + 4 + t];
-}
+// The work of a message is cut into rows, and these into halves of the channels; a warp takes one
+// such task after the other, sixteen channels at a time.
+struct MessageTask {
+    static constexpr int HALVES = 2, BLOCKS = CHANNELS / 16 / HALVES;
+    int row, half;
 
-// Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
-// sums, those with it the second.
-template <int COUNT>
-__device__ inline void halve(float (&x)[COUNT], int count, int bit) {
-    bool second = threadIdx.x & bit;
-#pragma unroll
-    for (int n = 0; n < COUNT / 2; n++) {
-        if (n >= count / 2) break;
-        float kept = second ? x[n + count / 2] : x[n], sent = second ? x[n] : x[n + count / 2];
-        x[n] = kept + __shfl_xor_sync(WHOLE_WARP, sent, bit);
-    }
-}
+    __device__ explicit MessageTask(int task) : row(task / HALVES), half(task % HALVES) {}
+    __device__ int channel(int block) const { return 16 * (half * BLOCKS + block); }
 
-// The part of the message's work that a warp has.
-struct MessagePart {
-    static constexpr int BLOCKS = CHANNELS / 16, SIDES = TILE_WARPS / BLOCKS;
-    int block = threadIdx.x / WARP % BLOCKS, side = threadIdx.x / WARP / BLOCKS;
-    int lane = threadIdx.x % WARP, channel = 16 * block + lane % 4 * 2;
-    uint2 filter[3][2];
-
-    __device__ explicit MessagePart(const Packed& packed) {
-#pragma unroll
-        for (int part = 0; part < 3; part++)
-#pragma unroll
-            for (int n = 0; n < 2; n++) filter[part][n] = __ldg(packed.group(part * (CHANNELS / 8) + 2 * block + n));
+    // Filters of part p.
+    __device__ uint4 filter(const uint4* filters, int block, int p) const {
+        return filters[(p * (CHANNELS / 16) + half * BLOCKS + block) * WARP + threadIdx.x % WARP];
     }
 };
 
+// W_f as lanes need it: of part p and sixteen channels, W[k, f] for f = g and g + 8 (second two words), k = 2t,
+// 2t + 1 and 2t + 8, 2t + 9 (second word of two).
+template <int M>
+__device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& student) {
+    for (int n = threadIdx.x; n < 3 * CHANNELS / 16 * WARP; n += TILE_THREADS) {
+        const uint2* groups = student.filter.columns + n / WARP * 2 * WARP + n % WARP;
+        tile.filter()[n] = uint4{groups[0].x, groups[0].y, groups[WARP].x, groups[WARP].y};
+    }
+}
+
+// Of a row's sixteen neighbours what both directions of a message need.
+struct MessageNear {
+    unsigned basis[4] = {};    // B as a right factor of products that have the neighbours inside
+    unsigned unit[3][2] = {};  // u of neighbours 2t and 2t + 1 of each eight
+    int of_channels = 0, of_neighbours = 0;  // rows of which the lane points at, see below
+
+    MessageNear() = default;
+    __device__ explicit MessageNear(const Slot* first) {
+        int lane = threadIdx.x % WARP, t = lane % 4;
+        Sixteen slots(first);
+        int rows[2];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            rows[half] = __shfl_sync(WHOLE_WARP, slots.row[half], lane % 8 * 4);
+            basis[half] = transposed(slots.basis[half]);
+            basis[2 + half] = transposed(slots.basis[2 + half]);
+            // Columns 0, 1, 2 are x, y, z; nobody looks at the others.
+            const float* u = slots.u[half];
+            unsigned column = transposed(two_halves(t == 0 ? u[0] : u[2], u[1]));
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++) unit[axis][half] = __shfl_sync(WHOLE_WARP, column, 4 * axis + t);
+        }
+        of_channels = lane / 16 == 0 ? rows[0] : rows[1];
+        of_neighbours = lane / 8 % 2 == 0 ? rows[0] : rows[1];
+    }
+
+    // Right factors B and B u for radial functions 8n … 8n + 7.
+    __device__ uint2 by_basis(int n) const { return {basis[2 * n], basis[2 * n + 1]}; }
+    __device__ uint2 by_along(int axis, int n) const {
+        return {times(basis[2 * n], unit[axis][0]), times(basis[2 * n + 1], unit[axis][1])};
+    }
+
+    // Neighbours' rows of an array of this stride from a channel on: (channels, neighbours) and (neighbours, channels).
+    __device__ void load_channels(unsigned (&a)[4], const Half* array, int stride) const {
+        load_transposed(a, array + of_channels * stride + threadIdx.x / 8 % 2 * 8);
+    }
+    __device__ void load_neighbours(unsigned (&a)[4], const Half* array, int stride) const {
+        load_matrices(a, array + of_neighbours * stride + threadIdx.x % WARP / 16 * 8);
+    }
+};
+
+// Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
+__device__ inline void add_filtered(float& first, float& second, const uint4& filter, const float (&s)[2][4]) {
+    Pair16 w[4] = {two_floats(filter.x), two_floats(filter.y), two_floats(filter.z), two_floats(filter.w)};
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+        first = fmaf(w[n].high, s[n][1], fmaf(w[n].low, s[n][0], first));
+        second = fmaf(w[2 + n].high, s[n][3], fmaf(w[2 + n].low, s[n][2], second));
+    }
+}
+
 // φ = silu(q W + w) W' + w', from `x` to `phi`.
 template <int M>
-__device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
@@ -63,7 +104,7 @@ __device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& st
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                own(tile.scratch, Own::BEFORE + 16 + 2 * m + half) = two_halves(x0, x1);
+                keep(tile.scratch, Own::BEFORE + 16 + 2 * m + half, two_halves(x0, x1));
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
             }
         }
@@ -89,7 +130,7 @@ __device__ __noinline__ void tile_phi(const Tile<M>& tile, const TileStudent& st
 
 // The gradient by φ is in `phi`; adds that by q to `q`.
 template <int M>
-__device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
@@ -98,10 +139,12 @@ __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileSt
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
+            unsigned words[2];
+            fetch(words, tile.scratch, Own::BEFORE + 16 + 2 * m);
             out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + 16 + 2 * m + half));
+                Pair16 before = two_floats(words[half]);
                 float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
                 float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
@@ -126,62 +169,69 @@ __device__ __noinline__ void tile_phi_backward(const Tile<M>& tile, const TileSt
 
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
 template <int M>
-__device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    MessagePart part(student.filter);
     Half* made = tile.h();
-    for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
-        int count = tile.pairs.count[row];
-        float sum[16] = {};  // (eight channels, q and v, two channels)
-        for (int start = 0; start < count; start += 16) {
-            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
-            unsigned basis[4];
-            load_slots(basis, slot->basis);
-            // A lane's two neighbours, and where their features are.
-            float4 u[2] = {slot[0].unit, slot[8].unit};
-            int sender[2] = {slot[0].row, slot[8].row};
+    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
+        MessageTask task(n);
+        int row = task.row, count = tile.count[row];
+        const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        MessageNear near;
+        if (count > 0) near = MessageNear(slots);
+#pragma unroll 1
+        for (int block = 0; block < MessageTask::BLOCKS; block++) {
+            int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
+            // What comes from far is asked for early.
+            int by_element = tile.batch.element[row] * CHANNELS + own_channel;
+            float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
+            uint4 filter[3];
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                float w[3][4] = {};
+            for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
+            float sum[8] = {};  // (channels g and g + 8, q and v)
+#pragma unroll 1
+            for (int start = 0; start < count; start += 16) {
+                if (block + start > 0 && count > 16) near = MessageNear(slots + start);
+                unsigned a[4], b[4], c[4];
+                near.load_channels(a, tile.phi() + channel, STRIDE_PHI);
+                near.load_channels(b, tile.phi() + CHANNELS + channel, STRIDE_PHI);
+                near.load_channels(c, tile.phi() + 2 * CHANNELS + channel, STRIDE_PHI);
+                float s[2][4] = {};
 #pragma unroll
-                for (int p = 0; p < 3; p++) multiply_add(w[p], basis, part.filter[p][n]);
+                for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
+                add_filtered(sum[0], sum[4], filter[0], s);
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    int phi = sender[half] * STRIDE_PHI + part.channel + 8 * n;
-                    int v = sender[half] * STRIDE_F + part.channel + 8 * n;
-                    Pair16 a = two_floats(word(tile.phi(), phi)), b = two_floats(word(tile.phi(), phi + CHANNELS));
-                    Pair16 c = two_floats(word(tile.phi(), phi + 2 * CHANNELS));
-                    Pair16 x = two_floats(word(tile.v(), v)), y = two_floats(word(tile.v(), v + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v(), v + 2 * ROWS * STRIDE_F));
-                    float b0 = b.low * w[1][2 * half], b1 = b.high * w[1][2 * half + 1];
-                    float c0 = c.low * w[2][2 * half], c1 = c.high * w[2][2 * half + 1];
-                    float* to = sum + 8 * n;
-                    to[0] = fmaf(a.low, w[0][2 * half], to[0]);
-                    to[1] = fmaf(a.high, w[0][2 * half + 1], to[1]);
-                    to[2] = fmaf(c0, x.low, fmaf(b0, u[half].x, to[2]));
-                    to[3] = fmaf(c1, x.high, fmaf(b1, u[half].x, to[3]));
-                    to[4] = fmaf(c0, y.low, fmaf(b0, u[half].y, to[4]));
-                    to[5] = fmaf(c1, y.high, fmaf(b1, u[half].y, to[5]));
-                    to[6] = fmaf(c0, z.low, fmaf(b0, u[half].z, to[6]));
-                    to[7] = fmaf(c1, z.high, fmaf(b1, u[half].z, to[7]));
+                for (int axis = 0; axis < 3; axis++) {
+                    unsigned v[4];
+                    near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+#pragma unroll
+                    for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
+                    float along[2][4] = {}, carried[2][4] = {};
+#pragma unroll
+                    for (int n = 0; n < 2; n++) {
+                        multiply_add(along[n], b, near.by_along(axis, n));
+                        multiply_add(carried[n], v, near.by_basis(n));
+                    }
+                    add_filtered(sum[1 + axis], sum[5 + axis], filter[1], along);
+                    add_filtered(sum[1 + axis], sum[5 + axis], filter[2], carried);
                 }
             }
-        }
-        // Over the neighbours g: lanes 16 … 31 keep the second eight channels, and so on.
-        halve(sum, 16, 16);
-        halve(sum, 8, 8);
-        halve(sum, 4, 4);
-        int component = part.lane / 4 % 4, channel = part.channel + part.lane / 16 * 8;
-        int by_element = tile.batch.element[row] * CHANNELS + channel;
-        if (component == 0) {
-            float2 gate = two(student.gate_scalar, by_element);
-            float2& q = two(tile.q(), row * STRIDE_Q + channel);
-            q = {fmaf(gate.x, sum[0], q.x), fmaf(gate.y, sum[1], q.y)};
-        } else {
-            float2 gate = two(student.gate_vector, by_element);
-            int at = ((component - 1) * ROWS + row) * STRIDE_F + channel;
-            Pair16 v = two_floats(word(tile.v(), at));
-            word(made, at) = two_halves(fmaf(gate.x, sum[0], v.low), fmaf(gate.y, sum[1], v.high));
+            // Over t: lanes 2 and 3 keep channel g + 8, odd ones y and z.
+            halve(sum, 8, 2);
+            halve(sum, 4, 1);
+            auto make = [&](int axis, float sum) {
+                int at = (axis * ROWS + row) * STRIDE_F + own_channel;
+                made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
+            };
+            if (t % 2 == 0) {
+                float& q = tile.q()[row * STRIDE_Q + own_channel];
+                q = fmaf(gate_scalar, sum[0], q);
+                make(0, sum[1]);
+            } else {
+                make(1, sum[0]);
+                make(2, sum[1]);
+            }
+            __syncwarp();
         }
     }
     __syncthreads();
@@ -194,94 +244,173 @@ __device__ __noinline__ void tile_message(const Tile<M>& tile, const TileStudent
     __syncthreads();
 }
 
-// g ⊙ dq is in `x`, g' ⊙ dv in `v`, dv in `dv_before`; `phi` becomes its gradient, `dv_before` that by the
+// g ⊙ dq is in `h`, g' ⊙ dv in `v`, dv in `dv_before`; `phi` becomes its gradient, `dv_before` that by the
 // vectors before the message.  A row is a sender here: its neighbours are the same, and u_ij = −u_ji.
+// Both sums over neighbours (for the sender's features) and over channels (for pairs) are products:
+//
+//     dφ_a = Σ_k W_a[k] Σ_i B_k dq_i                          dφ_b, dφ_c, dv likewise
+//     dE/du_ij = Σ_k B_k T[k],   T = Σ_f dv_i (φ_b W_b[k])     dE/dr_ij = Σ_k B'_k (…)
+//
+// What a row with more than sixteen neighbours has summed up waits in `x`.
 template <int M>
-__device__ __noinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, AXIS = TILE_ROWS_MAX * CHANNELS;
-    MessagePart part(student.filter);
-    for (int row = part.side; row < tile.batch.rows; row += MessagePart::SIDES) {
-        int count = tile.pairs.count[row];
-        unsigned phi[2][3], before[2][3];
+__device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
+    constexpr int ROWS = 16 * M, AXIS = TILE_ROWS_MAX * CHANNELS, BLOCKS = MessageTask::BLOCKS;
+    static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= ROWS * STRIDE_X * sizeof(Half), "sums fit into x");
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+    for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
+        MessageTask task(n);
+        int row = task.row, count = tile.count[row];
+        // The task's vectors before the message and gradients by them: lane n has channels 2n and 2n + 1.
+        unsigned v_before[3], dv_before[3];
 #pragma unroll
-        for (int n = 0; n < 2; n++)
-#pragma unroll
-            for (int p = 0; p < 3; p++) {
-                phi[n][p] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + part.channel + 8 * n);
-                before[n][p] = word(tile.scratch.v_before, p * AXIS + row * CHANNELS + part.channel + 8 * n);
-            }
-        float sum[20] = {};  // (eight channels, two channels, Σ da w_a, Σ db w_b, Σ d w_c)
+        for (int axis = 0; axis < 3; axis++) {
+            int at = axis * AXIS + row * CHANNELS + task.channel(0) + 2 * lane;
+            v_before[axis] = word(tile.scratch.v_before, at);
+            dv_before[axis] = word(tile.scratch.dv_before, at);
+        }
+        const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+#pragma unroll 1
         for (int start = 0; start < count; start += 16) {
-            const Slot* slot = tile.scratch.slots + row * TILE_ROWS_MAX + start + part.lane / 4;
-            unsigned basis[4], slope[4];
-            load_slots(basis, slot->basis);
-            load_slots(slope, slot->slope);
-            float gradient[8] = {};  // (two neighbours, by u and r)
+            MessageNear near(slots + start);
+            float by_u[3][2][4] = {}, by_r[2][4] = {};  // T, and what by_u has no part of, (neighbours, radial functions)
+#pragma unroll 1
+            for (int block = 0; block < BLOCKS; block++) {
+                int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
+
+                // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
+                float sum[10] = {};
+                uint4 filter[3];
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                float w[3][4] = {}, w_slope[3][4] = {};
+                for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
+                {
+                    unsigned d[4];
+                    float s[2][4] = {}, along[2][4] = {};
+                    near.load_channels(d, tile.h() + channel, STRIDE_F);
 #pragma unroll
-                for (int p = 0; p < 3; p++) {
-                    multiply_add(w[p], basis, part.filter[p][n]);
-                    multiply_add(w_slope[p], slope, part.filter[p][n]);
+                    for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
+                    add_filtered(sum[0], sum[5], filter[0], s);
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        float s[2][4] = {};
+                        near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) {
+                            multiply_add(s[n], d, near.by_basis(n));
+                            multiply_add(along[n], d, near.by_along(axis, n));
+                        }
+                        add_filtered(sum[2 + axis], sum[7 + axis], filter[2], s);
+                    }
+                    add_filtered(sum[1], sum[6], filter[1], along);
                 }
-                Pair16 of_a = two_floats(phi[n][0]), of_b = two_floats(phi[n][1]), of_c = two_floats(phi[n][2]);
-                Pair16 of_x = two_floats(before[n][0]), of_y = two_floats(before[n][1]), of_z = two_floats(before[n][2]);
+
+                // Right factors φ W: words of W are turned so that two channels share one.
+                {
+                    unsigned d[4], phi[3][2];
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    int receiver = slot[8 * half].row;
-                    float4 u = slot[8 * half].unit;  // from the sender to the receiver: −u_ij
-                    int at = receiver * STRIDE_F + part.channel + 8 * n;
-                    Pair16 q = two_floats(word(tile.x(), receiver * STRIDE_X + part.channel + 8 * n));
-                    Pair16 x = two_floats(word(tile.v(), at)), y = two_floats(word(tile.v(), at + ROWS * STRIDE_F));
-                    Pair16 z = two_floats(word(tile.v(), at + 2 * ROWS * STRIDE_F));
+                    for (int p = 0; p < 3; p++)
 #pragma unroll
-                    for (int i = 0; i < 2; i++) {
-                        auto of = [&](Pair16 pair) { return i == 0 ? pair.low : pair.high; };
-                        float wa = w[0][2 * half + i], wb = w[1][2 * half + i], wc = w[2][2 * half + i];
-                        float da = of(q), d[3] = {of(x), of(y), of(z)};
-                        // Forward: φ_b w_b u_ij + φ_c w_c v_j
-                        float db = -fmaf(d[2], u.z, fmaf(d[1], u.y, d[0] * u.x));
-                        float dc = fmaf(d[2], of(of_z), fmaf(d[1], of(of_y), d[0] * of(of_x)));
-                        float* to = sum + 10 * n + 5 * i;
-                        to[0] = fmaf(da, wa, to[0]);
-                        to[1] = fmaf(db, wb, to[1]);
-                        for (int axis = 0; axis < 3; axis++) to[2 + axis] = fmaf(d[axis], wc, to[2 + axis]);
-                        // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f; by −u_ij, which is this pair's own direction.
-                        float b = -of(of_b) * wb;
-                        float* by = gradient + 4 * half;
-                        for (int axis = 0; axis < 3; axis++) by[axis] = fmaf(b, d[axis], by[axis]);
-                        by[3] = fmaf(dc * of(of_c), w_slope[2][2 * half + i], by[3]);
-                        by[3] = fmaf(db * of(of_b), w_slope[1][2 * half + i], by[3]);
-                        by[3] = fmaf(da * of(of_a), w_slope[0][2 * half + i], by[3]);
+                        for (int n = 0; n < 2; n++) phi[p][n] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * n + 2 * t);
+                    // (radial functions 0 … 7 and 8 … 15, channels 0 … 7 and 8 … 15)
+                    auto turned = [&](unsigned (&w)[2][2], const uint4& filter) {
+                        w[0][0] = transposed(filter.x), w[1][0] = transposed(filter.y);
+                        w[0][1] = transposed(filter.z), w[1][1] = transposed(filter.w);
+                    };
+                    unsigned w[2][2];
+                    near.load_neighbours(d, tile.h() + channel, STRIDE_F);
+                    turned(w, filter[0]);
+#pragma unroll
+                    for (int n = 0; n < 2; n++) multiply_add(by_r[n], d, {times(w[n][0], phi[0][0]), times(w[n][1], phi[0][1])});
+                    unsigned b[2][2];
+                    turned(b, filter[1]);
+                    turned(w, filter[2]);
+#pragma unroll
+                    for (int n = 0; n < 2; n++)
+#pragma unroll
+                        for (int i = 0; i < 2; i++) b[n][i] = times(b[n][i], phi[1][i]), w[n][i] = times(w[n][i], phi[2][i]);
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+                        unsigned before[2];
+#pragma unroll
+                        for (int n = 0; n < 2; n++) before[n] = __shfl_sync(WHOLE_WARP, v_before[axis], 8 * block + 4 * n + t);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) {
+                            multiply_add(by_u[axis][n], d, {b[n][0], b[n][1]});
+                            multiply_add(by_r[n], d, {times(w[n][0], before[0]), times(w[n][1], before[1])});
+                        }
                     }
                 }
+
+                // Over t: lanes 2 and 3 keep channel g + 8; both of two lanes have the rest.
+                halve(sum, 10, 2);
+                float own_v[3], own_dv[3];
+#pragma unroll
+                for (int axis = 0; axis < 3; axis++) {
+                    int there = 8 * block + t / 2 * 4 + g / 2;
+                    Pair16 v = two_floats(__shfl_sync(WHOLE_WARP, v_before[axis], there));
+                    Pair16 dv = two_floats(__shfl_sync(WHOLE_WARP, dv_before[axis], there));
+                    own_v[axis] = g % 2 == 0 ? v.low : v.high;
+                    own_dv[axis] = g % 2 == 0 ? dv.low : dv.high;
+                }
+                float* waiting = reinterpret_cast<float*>(tile.x()) + (threadIdx.x / WARP * BLOCKS + block) * 5 * 16 + g + t / 2 * 8;
+#pragma unroll
+                for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
+                // All lanes have read φ, which now becomes its gradient.
+                __syncwarp();
+                if (t % 2 == 0) {
+#pragma unroll
+                    for (int i = 0; i < 5; i++)
+                        if (start > 0) sum[i] += waiting[16 * i];
+                    if (start + 16 < count) {
+#pragma unroll
+                        for (int i = 0; i < 5; i++) waiting[16 * i] = sum[i];
+                    } else {
+                        Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
+                        float phi_c = float_of(own_phi[2 * CHANNELS]);
+                        float of_c = fmaf(sum[4], own_v[2], fmaf(sum[3], own_v[1], sum[2] * own_v[0]));
+                        // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
+                        own_phi[0] = half_of(sum[0]);
+                        own_phi[CHANNELS] = half_of(-sum[1]);
+                        own_phi[2 * CHANNELS] = half_of(of_c);
+#pragma unroll
+                        for (int axis = 0; axis < 3; axis++)
+                            tile.scratch.dv_before[axis * AXIS + row * CHANNELS + own_channel] =
+                                half_of(fmaf(phi_c, sum[2 + axis], own_dv[axis]));
+                    }
+                }
+                __syncwarp();
             }
-            // Over the channels t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
+
+            // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
+            Sixteen at_end(slots + start);
+            unsigned slope[4];
+            Sixteen::load(slope, slots[start].slope);
+            float gradient[8];  // (two neighbours, by u and r)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const float* u = at_end.u[half];
+                float* by = gradient + 4 * half;
+                by[0] = by[1] = by[2] = by[3] = 0.0f;
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+                    Pair16 basis = two_floats(at_end.basis[2 * n + half]), rise = two_floats(slope[2 * n + half]);
+                    float d0 = by_r[n][2 * half], d1 = by_r[n][2 * half + 1];
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        float t0 = by_u[axis][n][2 * half], t1 = by_u[axis][n][2 * half + 1];
+                        by[axis] = fmaf(-basis.high, t1, fmaf(-basis.low, t0, by[axis]));
+                        d0 = fmaf(-u[axis], t0, d0);
+                        d1 = fmaf(-u[axis], t1, d1);
+                    }
+                    by[3] = fmaf(rise.high, d1, fmaf(rise.low, d0, by[3]));
+                }
+            }
+            // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
             halve(gradient, 8, 2);
             halve(gradient, 4, 1);
-            int of_lane = row * TILE_ROWS_MAX + start + part.lane / 4 + part.lane / 2 % 2 * 8;
-            float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessagePart::BLOCKS + part.block);
-            two(partial, part.lane % 2 * 2) = {gradient[0], gradient[1]};
-        }
-        // Over the neighbours g: by eight channels, then by channel; both of two lanes have the rest.
-        halve(sum, 20, 16);
-        halve(sum, 10, 8);
-#pragma unroll
-        for (int n = 0; n < 5; n++) sum[n] += __shfl_xor_sync(WHOLE_WARP, sum[n], 4);
-        if ((part.lane & 4) == 0) {
-            int channel = part.channel + part.lane / 16 * 8 + part.lane / 8 % 2;
-            Half* own_phi = tile.phi() + row * STRIDE_PHI + channel;
-            const Half* own_v = tile.scratch.v_before + row * CHANNELS + channel;
-            float phi_c = float_of(own_phi[2 * CHANNELS]);
-            float of_c = fmaf(sum[4], float_of(own_v[2 * AXIS]), fmaf(sum[3], float_of(own_v[AXIS]), sum[2] * float_of(own_v[0])));
-            own_phi[0] = half_of(sum[0]);
-            own_phi[CHANNELS] = half_of(sum[1]);
-            own_phi[2 * CHANNELS] = half_of(of_c);
-            for (int axis = 0; axis < 3; axis++) {
-                Half& dv = tile.scratch.dv_before[axis * AXIS + row * CHANNELS + channel];
-                dv = half_of(fmaf(phi_c, sum[2 + axis], float_of(dv)));
-            }
+            int of_lane = row * TILE_ROWS_MAX + start + g + t / 2 * 8;
+            float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessageTask::HALVES + task.half);
+            two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
         }
     }
     __syncthreads();

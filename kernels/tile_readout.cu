@@ -6,7 +6,7 @@
 #include "tile_message.cu"
 
 template <int M>
-__device__ __noinline__ void tile_readout(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_readout(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16, GROUPS = TILE_WARPS / 2;
     ByHalves<M> by_halves;
     Place place;

@@ -8,26 +8,24 @@
 // Shapes: q (M, F), v (M, 3, F) → q, v
 #include "tile_density.cu"
 
-// U and V of one row and the two channels of a thread.
+// U and V of one row and the two channels of a thread, from the words where they are kept.
 struct TileMixed {
     float u[3][2], v[3][2];
 
-    __device__ TileMixed(const Scratch& scratch, int layer, int n) {
+    __device__ explicit TileMixed(const unsigned (&words)[6]) {
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            Pair16 of_u = two_floats(own(scratch, Own::UV + (layer * 8 + n) * 6 + 2 * axis));
-            Pair16 of_v = two_floats(own(scratch, Own::UV + (layer * 8 + n) * 6 + 2 * axis + 1));
+            Pair16 of_u = two_floats(words[axis]), of_v = two_floats(words[3 + axis]);
             u[axis][0] = of_u.low, u[axis][1] = of_u.high;
             v[axis][0] = of_v.low, v[axis][1] = of_v.high;
         }
     }
 
-    __device__ float dot(int i) const { return fmaf(u[2][i], v[2][i], fmaf(u[1][i], v[1][i], u[0][i] * v[0][i])); }
     __device__ float norm2(int i) const { return fmaf(v[2][i], v[2][i], fmaf(v[1][i], v[1][i], v[0][i] * v[0][i])); }
 };
 
 template <int M, int LAYER>
-__device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     constexpr int INPUTS = 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), OUTPUTS = LAST ? 2 : 3;
@@ -45,15 +43,19 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 int row = place.row(m, half), slot = Own::UV + (LAYER * 8 + 2 * m + half) * 6;
-                float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
+                float norm2[2] = {student.norm_epsilon, student.norm_epsilon}, dot[2] = {0.0f, 0.0f};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     const float *of_u = uv[axis][0] + 2 * half, *of_v = uv[axis][1] + 2 * half;
-                    own(tile.scratch, slot + 2 * axis) = two_halves(of_u[0], of_u[1]);
-                    own(tile.scratch, slot + 2 * axis + 1) = two_halves(of_v[0], of_v[1]);
-                    norm2[0] = fmaf(of_v[0], of_v[0], norm2[0]);
-                    norm2[1] = fmaf(of_v[1], of_v[1], norm2[1]);
+                    keep(tile.scratch, slot + axis, two_halves(of_u[0], of_u[1]));
+                    keep(tile.scratch, slot + 3 + axis, two_halves(of_v[0], of_v[1]));
+#pragma unroll
+                    for (int i = 0; i < 2; i++) {
+                        norm2[i] = fmaf(of_v[i], of_v[i], norm2[i]);
+                        dot[i] = fmaf(of_u[i], of_v[i], dot[i]);
+                    }
                 }
+                keep(tile.scratch, Own::DOT + LAYER * 8 + 2 * m + half, two_halves(dot[0], dot[1]));
                 float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
                 word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
                 word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
@@ -71,7 +73,7 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                own(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half) = two_halves(x0, x1);
+                keep(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half, two_halves(x0, x1));
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
             }
         }
@@ -85,27 +87,32 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float acb[OUTPUTS][4] = {};
+        unsigned dots[2], us[2][LAST ? 1 : 3];
+        fetch(dots, tile.scratch, Own::DOT + LAYER * 8 + 2 * m);
+        if constexpr (!LAST)
+            for (int half = 0; half < 2; half++) fetch(us[half], tile.scratch, Own::UV + (LAYER * 8 + 2 * m + half) * 6);
         out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             int n = 2 * m + half, row = place.row(m, half);
-            TileMixed mixed(tile.scratch, LAYER, n);
+            Pair16 dot = two_floats(dots[half]);
             unsigned c_word = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
             Pair16 c = two_floats(c_word);
-            own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2) = c_word;
+            keep(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2, c_word);
             float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
-            q.x += fmaf(c.low, mixed.dot(0), acb[0][2 * half] + bias[0].x);
-            q.y += fmaf(c.high, mixed.dot(1), acb[0][2 * half + 1] + bias[0].y);
+            q.x += fmaf(c.low, dot.low, acb[0][2 * half] + bias[0].x);
+            q.y += fmaf(c.high, dot.high, acb[0][2 * half + 1] + bias[0].y);
             word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
             if constexpr (!LAST) {
                 unsigned b_word = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
                 Pair16 b = two_floats(b_word);
-                own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1) = b_word;
+                keep(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1, b_word);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
+                    Pair16 u = two_floats(us[half][axis]);
                     unsigned& v_word = word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel);
                     Pair16 v = two_floats(v_word);
-                    v_word = two_halves(fmaf(b.low, mixed.u[axis][0], v.low), fmaf(b.high, mixed.u[axis][1], v.high));
+                    v_word = two_halves(fmaf(b.low, u.low, v.low), fmaf(b.high, u.high, v.high));
                 }
             }
         }
@@ -115,10 +122,10 @@ __device__ __noinline__ void tile_update(const Tile<M>& tile, const TileStudent&
 
 // The gradient by q is in `q`, that by v (none in the last layer) in `dv_before`.  Leaves the gradient by
 // this update's q in `q` and
-//   layer 1: g ⊙ dq in `x`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
+//   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
 template <int M, int LAYER>
-__device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const TileStudent& student) {
+__device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     const TileUpdate& update = student.update[LAYER];
@@ -128,24 +135,28 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
         return word(tile.scratch.dv_before, (axis * TILE_ROWS_MAX + row) * CHANNELS + place.channel);
     };
 
+    // What waits until its place is free takes that of U, which nobody needs any more.
+    auto turn = [](int n, int axis) { return Own::UV + (LAYER * 8 + n) * 6 + axis; };
+
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
     Half* operand = LAST ? tile.x() : tile.phi();
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
     {
-#pragma unroll 2
+#pragma unroll 4
         for (int n = 0; n < 2 * M; n++) {
             int row = place.row(n / 2, n % 2);
-            TileMixed mixed(tile.scratch, LAYER, n);
+            Pair16 dot = two_floats(own(tile.scratch, Own::DOT + LAYER * 8 + n));
             float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
             word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
-            word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * mixed.dot(0), dq.y * mixed.dot(1));
+            word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * dot.low, dq.y * dot.high);
             if constexpr (!LAST) {
                 float db[2] = {0.0f, 0.0f};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     Pair16 dv = two_floats(dv_word(axis, row));
-                    db[0] = fmaf(dv.low, mixed.u[axis][0], db[0]);
-                    db[1] = fmaf(dv.high, mixed.u[axis][1], db[1]);
+                    Pair16 u = two_floats(own(tile.scratch, Own::UV + (LAYER * 8 + n) * 6 + axis));
+                    db[0] = fmaf(dv.low, u.low, db[0]);
+                    db[1] = fmaf(dv.high, u.high, db[1]);
                 }
                 word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
             }
@@ -155,10 +166,12 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
+            unsigned words[2];
+            fetch(words, tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m);
             out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(own(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half));
+                Pair16 before = two_floats(words[half]);
                 float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
                 float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
@@ -174,6 +187,8 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
         for (int i = 0; i < ByHalves<M>::COUNT; i++) {
             if (!by_halves.has(i)) continue;
             float sum[1][4] = {};
+            unsigned words[2][5];
+            for (int half = 0; half < 2; half++) fetch(words[half], tile.scratch, Own::TENSOR + (2 * i + half) * 5);
             hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -182,7 +197,7 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
 #pragma unroll
                 for (int c = 0; c < 5; c++) {
-                    t[c] = two_floats(own(tile.scratch, Own::TENSOR + (2 * i + half) * 5 + c));
+                    t[c] = two_floats(words[half][c]);
                     norm2[0] = fmaf(t[c].low, t[c].low, norm2[0]);
                     norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
                 }
@@ -203,14 +218,20 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
+            unsigned factors[4], words[2][6], dv_words[2][LAST ? 1 : 3];
+            fetch(factors, tile.scratch, Own::FACTORS + (LAYER * 8 + 2 * m) * 2);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                fetch(words[half], tile.scratch, Own::UV + (LAYER * 8 + 2 * m + half) * 6);
+                if constexpr (!LAST)
+                    for (int axis = 0; axis < 3; axis++) dv_words[half][axis] = dv_word(axis, place.row(m, half));
+            }
             hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 int n = 2 * m + half, row = place.row(m, half);
-                TileMixed mixed(tile.scratch, LAYER, n);
-                Pair16 c = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2));
-                Pair16 b = {0.0f, 0.0f};
-                if constexpr (!LAST) b = two_floats(own(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1));
+                TileMixed mixed(words[half]);
+                Pair16 c = two_floats(factors[2 * half]), b = two_floats(factors[2 * half + 1]);
                 float2& dq = two(tile.q(), row * STRIDE_Q + place.channel);
                 // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
                 float d_dot[2] = {dq.x * c.low, dq.y * c.high};
@@ -220,14 +241,14 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
                 for (int axis = 0; axis < 3; axis++) {
                     float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
                     if constexpr (!LAST) {
-                        Pair16 dv = two_floats(dv_word(axis, row));
+                        Pair16 dv = two_floats(dv_words[half][axis]);
                         du[0] = fmaf(b.low, dv.low, du[0]);
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
                     word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
-                    own(tile.scratch, Own::TURN + 3 * n + axis) =
-                        two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
-                                   fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
+                    keep(tile.scratch, turn(n, axis),
+                         two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
+                                    fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1])));
                 }
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
@@ -236,11 +257,11 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
     }
     __syncthreads();
     Half* of_v = tile.h();
-#pragma unroll 4
-    for (int n = 0; n < 6 * M; n++) {
-        int at = (n % 3 * ROWS + place.row(n / 6, n / 3 % 2)) * STRIDE_F + place.channel;
-        word(of_v, at) = own(tile.scratch, Own::TURN + n);
-    }
+#pragma unroll
+    for (int n = 0; n < 2 * M; n++)
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++)
+            word(of_v, (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = own(tile.scratch, turn(n, axis));
 
     // dv = dU W_uᵀ + dV W_vᵀ, which waits until nobody reads `v` any more.
     {
@@ -250,6 +271,9 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
         for (int i = 0; i < 3 * M; i++) {
             int axis = i % 3, m = i / 3;
             float dv[1][4] = {};
+            unsigned kept_words[2] = {};
+            if constexpr (!LAST)
+                for (int half = 0; half < 2; half++) kept_words[half] = dv_word(axis, place.row(m, half));
             mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
             mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
@@ -261,28 +285,24 @@ __device__ __noinline__ void tile_update_backward(const Tile<M>& tile, const Til
                     dv_word(axis, row) = two_halves(d[0], d[1]);
                 } else {
                     // Forward: v += b U keeps v
-                    Pair16 kept = two_floats(dv_word(axis, row));
+                    Pair16 kept = two_floats(kept_words[half]);
                     d[0] += kept.low;
                     d[1] += kept.high;
                 }
-                own(tile.scratch, Own::TURN + 3 * (2 * m + half) + axis) = two_halves(d[0] * gate.x, d[1] * gate.y);
+                keep(tile.scratch, turn(2 * m + half, axis), two_halves(d[0] * gate.x, d[1] * gate.y));
             }
         }
     }
     __syncthreads();
-#pragma unroll 2
+#pragma unroll 4
     for (int n = 0; n < 2 * M; n++) {
         int row = place.row(n / 2, n % 2);
         float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
         float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-        unsigned gated = two_halves(dq.x * gate.x, dq.y * gate.y);
-        if constexpr (FIRST)
-            word(tile.h(), row * STRIDE_F + place.channel) = gated;
-        else
-            word(tile.x(), row * STRIDE_X + place.channel) = gated;
+        word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
 #pragma unroll
         for (int axis = 0; axis < 3; axis++)
-            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = own(tile.scratch, Own::TURN + 3 * n + axis);
+            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = own(tile.scratch, turn(n, axis));
     }
     __syncthreads();
 }

@@ -69,6 +69,8 @@ pub enum Command {
     Bench(Bench),
     /// Describe a force field or a checkpoint
     Info(Info),
+    /// Check that the files in an output folder are whole and belong to its checkpoint
+    Verify(Verify),
     /// Print the JSON schema of the config
     Schema,
     /// Print completions for a shell
@@ -180,6 +182,13 @@ pub struct Info {
     /// A built-in force field's name, a safetensors file, an output folder or a checkpoint
     #[arg(default_value = "default")]
     pub what: String,
+}
+
+/// A look at an output folder.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The output folder of a run
+    pub folder: PathBuf,
 }
 
 #[cfg(test)]

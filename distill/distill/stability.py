@@ -111,7 +111,7 @@ def check(arguments):
     frames = int(value("steps") / value("frames_every")) + 1
     teacher, events, ran = None, [], 0
     for k in range(len(structures)):
-        path = arguments.output / f"{name_of(k)}-T0-0.dcd"
+        path = arguments.output / f"{name_of(k)}-T0-0000.dcd"
         if not path.exists():
             continue
         ran += 1

@@ -22,7 +22,7 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __restrict__
-#define __noinline__
+#define __forceinline__ inline
 
 struct alignas(8) float2 { float x, y; };
 struct alignas(8) uint2 { unsigned x, y; };
@@ -36,11 +36,18 @@ inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); retu
 inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 inline double __longlong_as_double(long long x) { double y; std::memcpy(&y, &x, 8); return y; }
 inline long long __double_as_longlong(double x) { long long y; std::memcpy(&y, &x, 8); return y; }
+inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
+inline int __ffsll(unsigned long long x) { return __builtin_ffsll((long long)x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+template <class T> inline T max(T a, T b) { return a < b ? b : a; }
 template <class T> inline T __ldg(const T* x) { return *x; }
+template <class T> inline T __ldcg(const T* x) { return *x; }
+template <class T> inline void __stcg(T* x, T y) { *x = y; }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __expf(float x) { return std::exp(x); }
+inline float sinpif(float x) { return float(std::sin(3.14159265358979323846 * x)); }
+inline float cospif(float x) { return float(std::cos(3.14159265358979323846 * x)); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline long long clock64() { return 0; }
 using std::floor;
@@ -250,6 +257,11 @@ Number __shfl_sync(unsigned, Number x, int from) {
             return y;
         },
         from);
+}
+
+inline unsigned __reduce_or_sync(unsigned, unsigned x) {
+    for (int distance = 16; distance > 0; distance /= 2) x |= __shfl_xor_sync(0xFFFFFFFFu, x, distance);
+    return x;
 }
 
 inline unsigned __ballot_sync(unsigned, bool x) {

@@ -5,6 +5,7 @@ use crate::cli;
 use crate::engine::{self, Precision};
 use crate::error::{Error, Result};
 use crate::integrate::fire;
+use crate::run::SearchProgress;
 
 /// Runs the command; exit code 3 when a frame did not get below the tolerance.
 pub fn run(arguments: &cli::Minimize) -> Result<u8> {
@@ -28,7 +29,13 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
         force_ev_per_ang: arguments.force_tolerance,
         steps_max: arguments.steps_max,
     };
-    let minima = fire::minimise(engine.as_mut(), &mut replicas, tolerance, |_, _| true)?;
+    let mut progress = SearchProgress::new(replicas.len());
+    let watch = |step, searching| {
+        progress.at(step, searching);
+        true
+    };
+    let minima = fire::minimise(engine.as_mut(), &mut replicas, tolerance, watch)?;
+    progress.finish();
     for (structure, replica) in frames.iter().zip(&replicas) {
         out.frame(structure, replica, None)?;
     }

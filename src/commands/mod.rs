@@ -2,12 +2,16 @@
 
 mod batch;
 mod bench;
+mod check;
 mod eval;
 mod info;
+mod job;
 mod minimize;
 pub mod modes;
+mod room;
 mod simulate;
 mod validate;
+mod verify;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -27,13 +31,14 @@ pub fn run(cli: Cli) -> Result<u8> {
         None => return simulate::run(&cli.run),
         Some(Command::Init) => print(config::init()),
         Some(Command::Schema) => print(&config::schema()),
-        Some(Command::Check(arguments)) => simulate::check(&arguments)?,
+        Some(Command::Check(arguments)) => check::run(&arguments)?,
         Some(Command::Eval(arguments)) => eval::run(&arguments)?,
         Some(Command::Minimize(arguments)) => return minimize::run(&arguments),
         Some(Command::Modes(arguments)) => modes::run(&arguments)?,
         Some(Command::Validate(arguments)) => return validate::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments)?,
         Some(Command::Info(arguments)) => info::run(&arguments)?,
+        Some(Command::Verify(arguments)) => return verify::run(&arguments),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "mdrun", &mut std::io::stdout());
         }

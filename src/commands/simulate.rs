@@ -1,28 +1,17 @@
-//! `mdrun config.toml`: a campaign from its config to its files, and `mdrun check`, the same without
-//! running it.
+//! `mdrun config.toml`: a campaign from its config to its files.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use super::job::{EXIT_RESUMABLE, Job};
+use super::room;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli;
 use crate::config::{Config, Walltime};
-use crate::engine::{self, Opened, Precision, Uncertainty};
+use crate::engine;
 use crate::error::{Error, Result};
-use crate::integrate::{fire, start};
 use crate::plan::{self, Overrides, Plan};
-use crate::replica::Replica;
-use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt, Progress};
-use crate::student::Student;
-use crate::system::{Molecule, System};
-use crate::write::{Folder, Mode, Outcome, Outputs, Process, Settings, Speed, Summary};
-use crate::write::{dcd, extxyz};
-
-/// Finished, but with replicas that were frozen.
-const EXIT_QUARANTINED: u8 = 3;
-/// Stopped before the end, and ready for `--resume`.
-const EXIT_RESUMABLE: u8 = 75;
+use crate::run::Interrupt;
+use crate::write::{self, Folder, Mode, Process};
 
 /// Runs the campaign; returns the exit code.
 pub fn run(arguments: &cli::Run) -> Result<u8> {
@@ -36,6 +25,10 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         _ => Mode::Fresh,
     };
     let plan = Plan::resolve(&config, &overrides, &student.domain())?;
+    if mode != Mode::Resume {
+        let old = write::listed_bytes(&plan.outputs.folder);
+        room::check(&plan, 0, if mode == Mode::Overwrite { old } else { 0 })?;
+    }
     engine::check(plan.device, &student)?;
     let interrupt = Interrupt::install(plan.walltime_max)?;
     let folder = Arc::new(Folder::open(&plan.outputs.folder, mode)?);
@@ -52,6 +45,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         }
         _ => plan,
     };
+    if mode == Mode::Resume {
+        room::check(&plan, saved.as_ref().map_or(0, |saved| saved.step), 0)?;
+    }
     if plan.seed_drawn && saved.is_none() {
         crate::say!(
             "seed {} (drawn; write `seed = {0}` to repeat this run)",
@@ -59,107 +55,24 @@ pub fn run(arguments: &cli::Run) -> Result<u8> {
         );
     }
     let job = Job::begin(plan, &student, folder, saved, process, &interrupt)?;
-    let minimising = job.first_step == 0 && job.plan.minimize.is_some();
-    if minimising && interrupt.cause().is_some() {
+    if job.minimised() && interrupt.cause().is_some() {
         crate::say!("stopped while minimising; --resume starts that afresh");
         return Ok(EXIT_RESUMABLE);
     }
     job.run(&interrupt, arguments.json)
 }
 
-/// Says what would run.
-pub fn check(arguments: &cli::Run) -> Result<()> {
-    let config = config(arguments)?;
-    let student = super::student_of(&config)?;
-    let plan = Plan::resolve(&config, &overrides(arguments)?, &student.domain())?;
-    let system = Arc::new(plan.system.clone());
-    let mut opened = engine::open(
-        plan.device,
-        plan.precision,
-        &student,
-        &system,
-        &plan.replicas,
-    )?;
-    opened.engine.evaluate()?;
-    let (mut steps, started) = (0, Instant::now());
-    while started.elapsed() < Duration::from_secs(2) && steps < plan.steps {
-        opened.engine.advance(plan.scheme.program(), 1)?;
-        steps += 1;
-    }
-    let step_s = started.elapsed().as_secs_f64() / steps.max(1) as f64;
-    let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
-    crate::tell!("molecules");
-    for (index, molecule) in plan.system.molecules.iter().enumerate() {
-        let of_this = |replica: &&Replica| replica.id.molecule as usize == index;
-        let copies = count(
-            plan.replicas.iter().filter(of_this).count() as u64,
-            "replica",
-        );
-        crate::tell!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
-    }
-    crate::tell!(
-        "dynamics   {} of {} fs, {}",
-        count(plan.steps, "step"),
-        plan.timestep_fs,
-        plan.scheme
-    );
-    crate::tell!("device     {}", opened.device);
-    crate::tell!(
-        "time       {} (measured over {})",
-        run::duration(estimate),
-        count(steps, "step")
-    );
-    crate::tell!(
-        "memory     {:.1} MB of state",
-        plan.state_bytes() as f64 / 1e6
-    );
-    crate::tell!(
-        "disk       {:.1} MB in {}",
-        disk_bytes(&plan) / 1e6,
-        plan.outputs.folder.display()
-    );
-    Ok(())
-}
-
-fn count(number: u64, what: &str) -> String {
+pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What trajectories and log will take, in bytes; the log's lines are nearly all of one length.
-fn disk_bytes(plan: &Plan) -> f64 {
-    const LOG_LINE_BYTES: u64 = 120;
-    let outputs = &plan.outputs;
-    let frames = plan.steps / outputs.frames_every + 1;
-    let lines = plan.steps / outputs.log_every + 1;
-    let bytes = plan.replicas.iter().map(|replica| {
-        let atoms = replica.positions_ang.len();
-        let axis = dcd::Axis {
-            atoms,
-            interval_steps: outputs.frames_every,
-            timestep_fs: plan.timestep_fs,
-        };
-        let dcd = if outputs.dcd {
-            axis.file_bytes(frames)
-        } else {
-            0
-        };
-        let xyz = if outputs.xyz {
-            extxyz::frame_bytes_max(atoms) * frames
-        } else {
-            0
-        };
-        dcd as f64 + xyz as f64 + (LOG_LINE_BYTES * lines) as f64
-    });
-    bytes.sum()
-}
-
-fn config(arguments: &cli::Run) -> Result<Config> {
+pub(super) fn config(arguments: &cli::Run) -> Result<Config> {
     let missing =
         || Error::input("no config was named").hint("`mdrun init > config.toml` makes one");
     plan::read_config(arguments.config.as_ref().ok_or_else(missing)?)
 }
 
-fn overrides(arguments: &cli::Run) -> Result<Overrides> {
+pub(super) fn overrides(arguments: &cli::Run) -> Result<Overrides> {
     let bad = |option: &'static str| move |what: String| Error::input(format!("{option}: {what}"));
     let device = arguments
         .device
@@ -190,293 +103,4 @@ fn load(folder: &Folder) -> Result<Option<Checkpoint>> {
         crate::say!("warning: {warning}");
     }
     Ok(Some(loaded.checkpoint))
-}
-
-/// A campaign with its device and files open.
-struct Job {
-    plan: Plan,
-    system: Arc<System>,
-    student_hash: String,
-    opened: Opened,
-    uncertainty: Option<Uncertainty>,
-    outputs: Outputs,
-    replicas: Vec<Replica>,
-    /// Steps made before this process.
-    first_step: u64,
-    breaks: Vec<String>,
-    restarts: u64,
-    process: Process,
-}
-
-impl Job {
-    /// Opens device and files, at the checkpoint if there is one; minimises and heats if not.
-    fn begin(
-        plan: Plan,
-        student: &Student,
-        folder: Arc<Folder>,
-        saved: Option<Checkpoint>,
-        process: Process,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
-        let system = Arc::new(plan.system.clone());
-        let uncertainty = Uncertainty::new(student, &system);
-        let degrees = |molecule: &Molecule| {
-            let start_ang = &molecule.starts_ang[0];
-            let rotations = start::rotations(&molecule.masses_amu, start_ang);
-            let removed = if plan.remove_rotation { rotations } else { 0 };
-            plan.scheme.degrees_of_freedom(molecule.len(), removed)
-        };
-        let settings = Settings {
-            dcd: plan.outputs.dcd,
-            extxyz: plan.outputs.xyz,
-            frame_interval_steps: plan.outputs.frames_every,
-            centred: plan.outputs.centre,
-            degrees_of_freedom: system.molecules.iter().map(degrees).collect(),
-        };
-        if let Some(saved) = saved {
-            saved.agree(&plan.settings, &student.sha256)?;
-            saved.fits(&plan.replicas)?;
-            let opened = engine::open(
-                plan.device,
-                plan.precision,
-                student,
-                &system,
-                &saved.replicas,
-            )?;
-            let mut breaks = saved.breaks.clone();
-            if let Some(difference) = saved.broken_by(&opened.device) {
-                crate::say!(
-                    "warning: this is {difference}: the last bits will differ from here on"
-                );
-                breaks.push(format!("step {}: {difference}", saved.step));
-            }
-            let restarts = Summary::restarts(&folder) + 1;
-            let resumed =
-                Outputs::resume(folder, settings, &system, &saved.replicas, &saved.offsets)?;
-            crate::say!("resuming at step {} of {}", saved.step, plan.steps);
-            if let Some(message) = resumed.message() {
-                crate::say!("{message}");
-            }
-            let (first_step, replicas) = (saved.step, saved.replicas);
-            let outputs = resumed.outputs;
-            return Ok(Self {
-                student_hash: student.sha256.clone(),
-                plan,
-                system,
-                opened,
-                uncertainty,
-                outputs,
-                replicas,
-                first_step,
-                breaks,
-                restarts,
-                process,
-            });
-        }
-        let mut replicas = plan.replicas.clone();
-        // Minima are looked for in 32 bits: the last of the forces there are small differences.
-        let precision = match plan.minimize {
-            Some(_) => Precision::Single,
-            None => plan.precision,
-        };
-        let opened = engine::open(plan.device, precision, student, &system, &replicas)?;
-        let outputs = Outputs::create(folder, settings, &system, &replicas)?;
-        let mut job = Self {
-            student_hash: student.sha256.clone(),
-            plan,
-            system,
-            opened,
-            uncertainty,
-            outputs,
-            first_step: 0,
-            breaks: vec![],
-            restarts: 0,
-            process,
-            replicas: Vec::new(),
-        };
-        job.prepare(student, &mut replicas, interrupt)?;
-        job.replicas = replicas;
-        Ok(job)
-    }
-
-    /// Relaxes the structures if the plan says so, and gives them velocities; stops short when
-    /// interrupted.
-    fn prepare(
-        &mut self,
-        student: &Student,
-        replicas: &mut [Replica],
-        interrupt: &Interrupt,
-    ) -> Result<()> {
-        if let Some(minimize) = &self.plan.minimize {
-            let engine = self.opened.engine.as_mut();
-            let tolerance = fire::Tolerance {
-                force_ev_per_ang: minimize.force_tolerance_ev_per_ang,
-                steps_max: minimize.steps_max,
-            };
-            let go_on = |_, _| interrupt.cause().is_none();
-            let minima = fire::minimise(engine, replicas, tolerance, go_on)?;
-            if interrupt.cause().is_some() {
-                return Ok(());
-            }
-            let done = minima.iter().filter(|minimum| minimum.converged).count();
-            let steps = minima
-                .iter()
-                .map(|minimum| minimum.steps)
-                .max()
-                .unwrap_or(0);
-            crate::say!(
-                "minimised {done} of {} replicas in at most {}",
-                replicas.len(),
-                count(steps, "step")
-            );
-            let (device, precision) = (self.plan.device, self.plan.precision);
-            self.opened = engine::open(device, precision, student, &self.system, replicas)?;
-        }
-        let engine = self.opened.engine.as_mut();
-        for (slot, replica) in replicas.iter_mut().enumerate() {
-            start::thermalise(&self.system, replica, self.plan.remove_rotation);
-            engine.put(slot, replica)?;
-        }
-        engine.evaluate()?;
-        engine.snapshot(replicas)
-    }
-
-    fn run(mut self, interrupt: &Interrupt, json: bool) -> Result<u8> {
-        let plan = &self.plan;
-        crate::say!(
-            "{} of {} to step {} on {}",
-            count(self.replicas.len() as u64, "replica"),
-            count(plan.system.molecules.len() as u64, "molecule"),
-            plan.steps,
-            self.opened.device
-        );
-        let calendar = Calendar {
-            steps: plan.steps,
-            frames_every: plan.outputs.frames_every,
-            log_every: plan.outputs.log_every,
-        };
-        let clock = Clock {
-            checkpoint_every: plan.checkpoint_every,
-            ..Clock::default()
-        };
-        let mut progress = Progress::new(
-            self.first_step,
-            plan.steps,
-            self.replicas.len(),
-            plan.timestep_fs,
-        );
-        let folder = self.outputs.folder().clone();
-        let save = |step, replicas: &[Replica], offsets| {
-            Checkpoint {
-                step,
-                settings: plan.settings.clone(),
-                student_hash: self.student_hash.clone(),
-                version: checkpoint::VERSION.to_owned(),
-                device: self.opened.device.clone(),
-                breaks: self.breaks.clone(),
-                offsets,
-                replicas: replicas.to_vec(),
-            }
-            .save(&folder)
-        };
-        let mut campaign = Campaign {
-            system: &self.system,
-            scheme: plan.scheme,
-            engine: self.opened.engine.as_mut(),
-            uncertainty: self.uncertainty.as_ref(),
-            replicas: &mut self.replicas,
-            step: self.first_step,
-            resumed: self.restarts > 0,
-            outputs: &mut self.outputs,
-        };
-        let started = Instant::now();
-        let ending = campaign.run(&calendar, &clock, interrupt, &mut progress, save)?;
-        let step = campaign.step;
-        let speed = Speed {
-            wall_s: started.elapsed().as_secs_f64(),
-            molecule_steps_per_s: progress.molecule_steps_per_s(step),
-            ns_per_day: progress.ns_per_day(step),
-        };
-        self.close(ending, step, speed, json)
-    }
-
-    /// Writes the summary and says what there is.
-    fn close(self, ending: Ending, step: u64, speed: Speed, json: bool) -> Result<u8> {
-        let failures = self.outputs.failures(&self.replicas);
-        let limit_ev_per_ang = self.plan.flag_above_ev_per_ang;
-        let flags = limit_ev_per_ang.map(|limit| self.outputs.flags(limit));
-        let flags = flags.transpose()?.unwrap_or_default();
-        let summary = Summary {
-            outcome: match ending {
-                Ending::Complete => Outcome::Complete,
-                Ending::Interrupted(_) => Outcome::Resumable,
-            },
-            steps: step,
-            replicas: self.replicas.len(),
-            failed: failures.len(),
-            seed: self.system.seed,
-            device: self.opened.device.clone(),
-            hashes: BTreeMap::from([("student".to_owned(), self.student_hash.clone())]),
-            settings: self.plan.settings.iter().cloned().collect(),
-            process: self.process,
-            restarts: self.restarts,
-            breaks: self.breaks,
-            speed,
-            failures,
-            force_error_limit_ev_per_ang: limit_ev_per_ang,
-            flags,
-        };
-        // A finished run that was looked at again keeps the words about how it went.
-        let looked_at = step == self.first_step && ending == Ending::Complete;
-        if !(looked_at && Summary::says_complete(self.outputs.folder(), step)) {
-            summary.write(self.outputs.folder())?;
-        }
-        if json {
-            super::print(&format!("{}\n", summary.to_json()?));
-        }
-        for failure in &summary.failures {
-            crate::say!(
-                "failed: {} after step {}: {}",
-                failure.replica,
-                failure.step,
-                failure.cause
-            );
-        }
-        for flag in &summary.flags {
-            crate::say!(
-                "flagged: {} from step {} on: forces expected to be up to {:.3} eV/Å off",
-                flag.replica,
-                flag.first_step,
-                flag.force_error_max_ev_per_ang
-            );
-        }
-        match ending {
-            Ending::Interrupted(cause) => {
-                let why = match cause {
-                    Cause::Signal => "a signal",
-                    Cause::Walltime => "the walltime",
-                };
-                crate::say!(
-                    "stopped by {why} at step {step} of {}; go on with --resume",
-                    self.plan.steps
-                );
-                Ok(EXIT_RESUMABLE)
-            }
-            Ending::Complete => {
-                crate::say!(
-                    "{} in {}: {:.1} ns/day in all, {:.0} molecule-steps/s",
-                    count(step - self.first_step, "step"),
-                    run::duration(Duration::from_secs_f64(speed.wall_s)),
-                    speed.ns_per_day,
-                    speed.molecule_steps_per_s
-                );
-                self.outputs.say_how_to_load();
-                Ok(if summary.failed > 0 {
-                    EXIT_QUARANTINED
-                } else {
-                    0
-                })
-            }
-        }
-    }
 }

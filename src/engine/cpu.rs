@@ -42,8 +42,8 @@ impl<T: Real> StudentField<T> {
 impl<T: Real> ForceField for StudentField<T> {
     type Workspace = Workspace<T>;
 
-    fn workspace(&self, atoms: usize) -> Workspace<T> {
-        Workspace::new(&self.network, atoms)
+    fn workspace(&self, atoms: usize, threads: usize) -> Workspace<T> {
+        Workspace::shared(&self.network, atoms, threads)
     }
 
     fn evaluate(

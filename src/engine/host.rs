@@ -1,7 +1,8 @@
 //! The stepper of the engines that compute on the host.
 //!
 //! Replicas are independent, so each is advanced by one thread through all the steps asked for,
-//! and stays in that core's cache meanwhile.  No number depends on how they are shared out.
+//! and stays in that core's cache meanwhile. Where there are fewer replicas than threads, those left
+//! over help with the forces. No number depends on how the work is shared out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,7 +24,7 @@ pub struct HostEngine<F: ForceField> {
     force_field: F,
     terms: Vec<Term>,
     slots: Vec<Slot>,
-    /// One workspace a thread; a lock is never waited for.
+    /// One workspace a thread, or if there are fewer slots one a slot; a lock is never waited for.
     workspaces: Vec<Mutex<F::Workspace>>,
 }
 
@@ -77,8 +78,11 @@ impl<F: ForceField> HostEngine<F> {
             .map(|replica| replica.positions_ang.len())
             .max()
             .unwrap_or(0);
-        let workspaces = (0..rayon::current_num_threads())
-            .map(|_| Mutex::new(force_field.workspace(atoms_max)))
+        let threads = rayon::current_num_threads();
+        let workspaces = threads.min(replicas.len());
+        let helpers = threads / workspaces.max(1);
+        let workspaces = (0..workspaces)
+            .map(|_| Mutex::new(force_field.workspace(atoms_max, helpers)))
             .collect();
         let slots = replicas.iter().cloned().map(Slot::new).collect();
         Self {
@@ -90,7 +94,7 @@ impl<F: ForceField> HostEngine<F> {
         }
     }
 
-    /// Runs `work` on every running slot, each with the workspace of its thread.
+    /// Runs `work` on every running slot, each with a workspace that nobody else uses meanwhile.
     fn for_each_running(&mut self, work: impl Fn(&mut Slot, &mut Field<'_, F>) + Sync) {
         let Self {
             system,
@@ -99,24 +103,27 @@ impl<F: ForceField> HostEngine<F> {
             slots,
             workspaces,
         } = self;
-        slots
-            .par_iter_mut()
-            .filter(|slot| slot.replica.is_running())
-            .for_each(|slot| {
-                let thread = rayon::current_thread_index().unwrap_or(0);
-                let mut workspace = workspaces[thread]
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                work(
-                    slot,
-                    &mut Field {
-                        system,
-                        learnt: force_field,
-                        terms,
-                        workspace: &mut workspace,
-                    },
-                );
-            });
+        let one_a_slot = slots.len() == workspaces.len();
+        let run = |(index, slot): (usize, &mut Slot)| {
+            let thread = rayon::current_thread_index().unwrap_or(0);
+            let index = if one_a_slot { index } else { thread };
+            let mut workspace = workspaces[index]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            work(
+                slot,
+                &mut Field {
+                    system,
+                    learnt: force_field,
+                    terms,
+                    workspace: &mut workspace,
+                },
+            );
+        };
+        let running = slots.par_iter_mut().enumerate();
+        let running = running.filter(|(_, slot)| slot.replica.is_running());
+        // Inside the pool, where its threads hand work to each other without being woken up.
+        rayon::scope(|_| running.for_each(run));
     }
 }
 

@@ -5,8 +5,9 @@ pub trait ForceField: Sync {
     /// Scratch memory for one evaluation at a time.
     type Workspace: Send;
 
-    /// Scratch memory for molecules of up to `atoms` atoms.
-    fn workspace(&self, atoms: usize) -> Self::Workspace;
+    /// Scratch memory for molecules of up to `atoms` atoms, and so many threads that work on one of
+    /// them together.
+    fn workspace(&self, atoms: usize, threads: usize) -> Self::Workspace;
 
     /// Writes the forces (N,) in eV/Å and returns the energy in eV of the molecule with this index.
     fn evaluate(
@@ -53,7 +54,7 @@ pub struct Nothing;
 impl ForceField for Nothing {
     type Workspace = ();
 
-    fn workspace(&self, _atoms: usize) {}
+    fn workspace(&self, _atoms: usize, _threads: usize) {}
 
     fn evaluate(
         &self,

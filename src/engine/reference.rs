@@ -39,7 +39,7 @@ impl Reference {
 impl ForceField for Reference {
     type Workspace = ();
 
-    fn workspace(&self, _atoms: usize) {}
+    fn workspace(&self, _atoms: usize, _threads: usize) {}
 
     fn evaluate(
         &self,

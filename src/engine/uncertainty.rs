@@ -38,7 +38,7 @@ impl Uncertainty {
         };
         let replicas = replicas.par_iter();
         replicas
-            .map_init(|| self.field.workspace(0), error)
+            .map_init(|| self.field.workspace(0, 1), error)
             .collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::system::System;
 use crate::write::{Offsets, Outputs};
 
 pub use interrupt::{Cause, Interrupt};
-pub use progress::{Progress, duration};
+pub use progress::{Progress, SearchProgress, duration};
 
 /// What happens at which step.
 #[derive(Clone, Copy, Debug)]

@@ -92,6 +92,53 @@ impl Progress {
     }
 }
 
+/// Shows how far a minimisation is, on standard error; nobody knows how many steps it takes.
+pub struct SearchProgress {
+    bar: Option<ProgressBar>,
+    replicas: usize,
+    last_line: Instant,
+}
+
+impl SearchProgress {
+    /// A minimisation of so many replicas.
+    pub fn new(replicas: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let all = Some(replicas as u64);
+            let bar = ProgressBar::with_draw_target(all, ProgressDrawTarget::stderr());
+            bar.set_style(
+                ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        Self {
+            bar,
+            replicas,
+            last_line: Instant::now(),
+        }
+    }
+
+    /// After `step` steps so many replicas are still searching.
+    pub fn at(&mut self, step: u64, searching: usize) {
+        let done = self.replicas - searching;
+        let said = format!("minimising: step {step}, {done} of {} done", self.replicas);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.set_message(said);
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            crate::say!("{said}");
+        }
+    }
+
+    /// Takes the bar away; later output starts on a clean line.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A duration for people: `1h02m`, `3m20s`, `45s`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

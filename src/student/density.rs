@@ -17,11 +17,11 @@ use multiversion::multiversion;
 
 use super::architecture::Architecture;
 use super::block::{Block, LANES};
-use super::features::{Features, Gradient};
+use super::features::Features;
 use super::format::Student;
 use super::gate::Gate;
-use super::geometry::Geometry;
-use super::harmonics::{COMPONENTS, PARITY, harmonics, harmonics_backward};
+use super::geometry::{Geometry, Slope};
+use super::harmonics::{COMPONENTS, harmonics, harmonics_backward};
 use super::linear::{Linear, narrow};
 use super::real::Real;
 use super::rows::{row, row_mut};
@@ -85,22 +85,18 @@ pub struct Density<T> {
     architecture: Architecture,
 }
 
-/// What the first layer keeps of N atoms for its gradient.
+/// What the first layer keeps of some of the atoms, n of them, for its gradient.
 #[derive(Clone, Debug)]
 pub struct Tape<T> {
-    /// the elements that occur                    (S,)
-    elements: Vec<u8>,
-    /// where among them each atom's element is    (N,)
-    slots: Vec<usize>,
     ranks: Vec<RankTape<T>>,
 }
 
-/// What is kept of densities with M components: 1, 3 or 5.
+/// What is kept of densities with M components, 1, 3 or 5, by S elements of neighbours.
 #[derive(Clone, Debug)]
 struct RankTape<T> {
-    /// A, or its gradient                         (S, N, M, K)
+    /// A, or its gradient                    (S, n, M, K)
     densities: Vec<T>,
-    /// A W before the gate, or its gradient       (N, M, C)
+    /// A W before the gate, or its gradient  (n, M, C)
     products: Vec<T>,
 }
 
@@ -127,105 +123,87 @@ impl<T: Real> Density<T> {
         }
     }
 
-    /// A tape for N atoms of any elements.
-    pub fn tape(&self, atoms: usize) -> Tape<T> {
+    /// A tape for n atoms, and neighbours of up to S elements.
+    pub fn tape(&self, atoms: usize, elements: usize) -> Tape<T> {
         let Architecture {
-            elements, radial, ..
+            elements: known,
+            radial,
+            ..
         } = self.architecture;
         let ranks = self.ranks.iter().map(|rank| {
             let rows = atoms * rank.components.len();
             RankTape {
-                densities: Vec::with_capacity(elements.min(atoms) * rows * radial),
+                densities: Vec::with_capacity(elements.min(known) * rows * radial),
                 products: Vec::with_capacity(rows * rank.weights[0].outputs()),
             }
         });
         Tape {
-            elements: Vec::with_capacity(elements),
-            slots: Vec::with_capacity(atoms),
             ranks: ranks.collect(),
         }
     }
 
-    /// The tape in the shape of a molecule, its densities zero; allocates nothing up to its room.
-    fn resize(&self, tape: &mut Tape<T>, species: &[u8]) {
-        tape.elements.clear();
-        tape.slots.clear();
-        for element in species {
-            let slot = tape.elements.iter().position(|known| known == element);
-            tape.slots.push(slot.unwrap_or(tape.elements.len()));
-            if slot.is_none() {
-                tape.elements.push(*element);
-            }
-        }
-        for (rank, tape_of_rank) in self.ranks.iter().zip(&mut tape.ranks) {
-            let rows = species.len() * rank.components.len();
-            let densities = tape.elements.len() * rows * self.architecture.radial;
-            tape_of_rank.densities.clear();
-            tape_of_rank.densities.resize(densities, T::ZERO);
-            tape_of_rank
-                .products
+    /// The tape in the shape of n atoms, its densities zero; allocates nothing up to its room.
+    fn resize(&self, tape: &mut Tape<T>, atoms: usize, elements: usize) {
+        for (rank, tape) in self.ranks.iter().zip(&mut tape.ranks) {
+            let rows = atoms * rank.components.len();
+            tape.densities.clear();
+            tape.densities
+                .resize(elements * rows * self.architecture.radial, T::ZERO);
+            tape.products
                 .resize(rows * rank.weights[0].outputs(), T::ZERO);
         }
     }
 
-    /// Writes q, v and t.
+    /// Writes q, v and t of some atoms.
     pub fn forward(
         &self,
         tape: &mut Tape<T>,
-        geometry: &Geometry<T>,
+        (geometry, atoms): (&Geometry<T>, &Range<usize>),
         Features { q, v, t }: &mut Features<T>,
     ) {
         let Architecture {
             channels, radial, ..
         } = self.architecture;
-        self.resize(tape, &geometry.species);
-        for (rank, tape_of_rank) in self.ranks.iter().zip(&mut tape.ranks) {
+        self.resize(tape, atoms.len(), geometry.elements.len());
+        for (rank, tape) in self.ranks.iter().zip(&mut tape.ranks) {
             let components = rank.components.clone();
-            gather(
-                (radial, components),
-                geometry,
-                &tape.slots,
-                &mut tape_of_rank.densities,
-            );
-            rank.product(&tape.elements, tape_of_rank);
+            let of = (geometry, atoms);
+            gather((radial, components), of, &mut tape.densities);
+            rank.product(&geometry.elements, tape);
         }
-        for (atom, z) in geometry.species.iter().enumerate() {
+        let species = &geometry.species[atoms.clone()];
+        for (own, z) in species.iter().enumerate() {
             let embedding = row(&self.embedding, usize::from(*z), channels);
-            row_mut(q, atom, channels).copy_from_slice(embedding);
+            row_mut(q, own, channels).copy_from_slice(embedding);
         }
-        for (n, (rank, tape_of_rank)) in self.ranks.iter().zip(&tape.ranks).enumerate() {
-            let products = &tape_of_rank.products;
+        for (n, (rank, tape)) in self.ranks.iter().zip(&tape.ranks).enumerate() {
             match n {
-                0 => rank.gate.add(&geometry.species, products, q),
-                1 => rank.gate.apply(&geometry.species, products, v),
-                _ => rank.gate.apply(&geometry.species, products, t),
+                0 => rank.gate.add(species, &tape.products, q),
+                1 => rank.gate.apply(species, &tape.products, v),
+                _ => rank.gate.apply(species, &tape.products, t),
             }
         }
     }
 
-    /// Adds to the gradients by B and u those that follow from the gradients by q, v and t.
+    /// Adds to the slopes of what some atoms see those that follow from the gradients by q, v and t.
     pub fn backward(
         &self,
         tape: &mut Tape<T>,
-        geometry: &Geometry<T>,
+        (geometry, atoms): (&Geometry<T>, &Range<usize>),
         Features {
             q: dq,
             v: dv,
             t: dt,
         }: &Features<T>,
-        gradient: &mut Gradient<T>,
+        slopes: &mut [Slope<T>],
     ) {
         let radial = self.architecture.radial;
-        for ((rank, tape_of_rank), dy) in self.ranks.iter().zip(&mut tape.ranks).zip([dq, dv, dt]) {
-            rank.backward(&tape.elements, &geometry.species, tape_of_rank, dy);
+        let species = &geometry.species[atoms.clone()];
+        for ((rank, tape), dy) in self.ranks.iter().zip(&mut tape.ranks).zip([dq, dv, dt]) {
+            rank.backward(&geometry.elements, species, tape, dy);
             let components = rank.components.clone();
-            scatter(
-                (radial, components),
-                geometry,
-                &tape.slots,
-                &tape_of_rank.densities,
-                gradient,
-            );
+            let of = (geometry, atoms);
+            gather_backward((radial, components), of, &tape.densities, slopes);
         }
     }
 }
@@ -234,25 +212,19 @@ impl<T: Real> Density<T> {
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 fn gather<T: Real>(
     (radial, components): (usize, Range<usize>),
-    geometry: &Geometry<T>,
-    slots: &[usize],
+    (geometry, atoms): (&Geometry<T>, &Range<usize>),
     densities: &mut [T],
 ) {
-    let (atoms, width) = (slots.len(), components.len() * radial);
-    for (p, &[i, j]) in geometry.pairs.iter().enumerate() {
-        let (i, j) = (i as usize, j as usize);
-        let y = harmonics(geometry.units[p]);
-        let basis = row(&geometry.basis, p, radial);
-        for (receiver, sender, back) in [(i, j, false), (j, i, true)] {
-            let densities = row_mut(densities, slots[sender] * atoms + receiver, width);
+    let width = components.len() * radial;
+    for (own, i) in atoms.clone().enumerate() {
+        for neighbour in geometry.neighbours(i) {
+            let slot = geometry.slots[neighbour.atom];
+            let y = harmonics(neighbour.unit);
+            let basis = row(&geometry.basis, neighbour.pair, radial);
+            let densities = row_mut(densities, slot * atoms.len() + own, width);
             for (c, density) in components.clone().zip(densities.chunks_exact_mut(radial)) {
-                let y = if back {
-                    y[c] * T::narrow(PARITY[c])
-                } else {
-                    y[c]
-                };
                 for n in 0..radial / LANES {
-                    let sum = Block::load(basis, n).scale_add(y, Block::load(density, n));
+                    let sum = Block::load(basis, n).scale_add(y[c], Block::load(density, n));
                     sum.store(density, n);
                 }
             }
@@ -260,39 +232,41 @@ fn gather<T: Real>(
     }
 }
 
-/// The gradients by B and u from that by A.
+/// The slopes of what some atoms see, from the gradient by A.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn scatter<T: Real>(
+fn gather_backward<T: Real>(
     (radial, components): (usize, Range<usize>),
-    geometry: &Geometry<T>,
-    slots: &[usize],
+    (geometry, atoms): (&Geometry<T>, &Range<usize>),
     d_densities: &[T],
-    gradient: &mut Gradient<T>,
+    slopes: &mut [Slope<T>],
 ) {
-    let (atoms, width) = (slots.len(), components.len() * radial);
-    for (p, &[i, j]) in geometry.pairs.iter().enumerate() {
-        let (i, j) = (i as usize, j as usize);
-        let unit = geometry.units[p];
-        let y = harmonics(unit);
-        let basis = row(&geometry.basis, p, radial);
-        let d_basis = row_mut(&mut gradient.basis, p, radial);
-        let there = row(d_densities, slots[j] * atoms + i, width).chunks_exact(radial);
-        let back = row(d_densities, slots[i] * atoms + j, width).chunks_exact(radial);
-        let mut dy = [T::ZERO; COMPONENTS];
-        for (c, (there, back)) in components.clone().zip(there.zip(back)) {
-            let mut sum = Block::ZERO;
-            for n in 0..radial / LANES {
-                // Forward: A_i += Y(u) B and A_j += Y(−u) B
-                let parity = T::narrow(PARITY[c]);
-                let d = Block::load(back, n).scale_add(parity, Block::load(there, n));
-                d.scale_add(y[c], Block::load(d_basis, n)).store(d_basis, n);
-                sum = d.mul_add(Block::load(basis, n), sum);
+    let width = components.len() * radial;
+    let mut slopes = slopes.iter_mut();
+    for (own, i) in atoms.clone().enumerate() {
+        let neighbours = geometry.neighbours(i);
+        for (neighbour, slope) in neighbours.iter().zip(&mut slopes) {
+            let slot = geometry.slots[neighbour.atom];
+            let y = harmonics(neighbour.unit);
+            let basis = row(&geometry.basis, neighbour.pair, radial);
+            let basis_slope = row(&geometry.slope, neighbour.pair, radial);
+            let d = row(d_densities, slot * atoms.len() + own, width);
+            let mut dy = [T::ZERO; COMPONENTS];
+            let mut dr = Block::ZERO;
+            for (c, d) in components.clone().zip(d.chunks_exact(radial)) {
+                let mut sum = Block::ZERO;
+                for n in 0..radial / LANES {
+                    // Forward: A += Y(u) B(r)
+                    let d = Block::load(d, n);
+                    sum = d.mul_add(Block::load(basis, n), sum);
+                    dr = (d * Block::load(basis_slope, n)).scale_add(y[c], dr);
+                }
+                dy[c] = sum.sum();
             }
-            dy[c] = sum.sum();
-        }
-        let du = harmonics_backward(unit, &dy);
-        for (sum, du) in gradient.units[p].iter_mut().zip(du) {
-            *sum += du;
+            slope.distance += dr.sum();
+            let du = harmonics_backward(neighbour.unit, &dy);
+            for (sum, du) in slope.unit.iter_mut().zip(du) {
+                *sum += du;
+            }
         }
     }
 }

@@ -27,9 +27,6 @@ pub fn harmonics<T: Real>([x, y, z]: [T; 3]) -> [T; COMPONENTS] {
     ]
 }
 
-/// The components at −u from those at u: 1 and Y are even, u is odd.
-pub const PARITY: [f64; COMPONENTS] = [1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-
 /// dE/du from the gradient by the components, up to a multiple of u.
 pub fn harmonics_backward<T: Real>([x, y, z]: [T; 3], d: &[T; COMPONENTS]) -> [T; 3] {
     let s = T::narrow(ROOT_3);
@@ -43,7 +40,6 @@ pub fn harmonics_backward<T: Real>([x, y, z]: [T; 3], d: &[T; COMPONENTS]) -> [T
 }
 
 #[cfg(test)]
-#[allow(clippy::float_cmp, reason = "exact results are meant")]
 mod tests {
     use super::*;
 
@@ -88,17 +84,6 @@ mod tests {
                 // Exact for quadratic functions, up to rounding over h.
                 assert!(((at(h) - at(-h)) / (2.0 * h) - slope[axis]).abs() < 1e-10);
             }
-        }
-    }
-
-    #[test]
-    fn parity_is_that_of_the_components() {
-        let (there, back) = (
-            harmonics([0.48, -0.6, 0.64]),
-            harmonics([-0.48, 0.6, -0.64]),
-        );
-        for c in 0..COMPONENTS {
-            assert_eq!(back[c], PARITY[c] * there[c]);
         }
     }
 }

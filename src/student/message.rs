@@ -5,27 +5,40 @@
 //! q_i += g[z_i] ⊙ Σ_j a      v_i += h[z_i] ⊙ Σ_j (b u_ij + c ⊙ v_j)
 //! ```
 //!
-//! The filter B W is the same for both directions of a pair, and the unit vector changes its sign. In the backward pass
-//! the gradient of the filter takes the filter's place, so that one product with Wᵀ leads to the
-//! gradient of B.
+//! Every atom puts on a board what it sends, and takes from there what its neighbours sent. In the
+//! backward pass it puts up the gradient of what it received, and takes from its neighbours that of
+//! what it had sent them. So an atom's rows are written by one thread, and its sums run over its
+//! neighbours in ascending order.
+
+#![allow(
+    clippy::inline_always,
+    reason = "sums must be compiled for the machine they run on"
+)]
+
+use std::array;
+use std::ops::Range;
 
 use multiversion::multiversion;
 
 use super::block::{Block, LANES};
-use super::features::{Features, Gradient};
+use super::board::{Board, View};
+use super::features::Features;
+use super::filter::Filter;
 use super::format::Student;
 use super::gate::Gate;
-use super::geometry::Geometry;
-use super::linear::Linear;
+use super::geometry::Slope;
 use super::perceptron::Perceptron;
 use super::real::Real;
-use super::rows::{row, row_mut, two_rows_mut};
+use super::rows::{row, row_mut};
+
+/// Blocks of channels whose sums stay in registers together.
+const GROUP: usize = 2;
 
 /// The weights of one message.
 #[derive(Clone, Debug)]
 pub struct Message<T> {
     network: Perceptron<T>,
-    filter: Linear<T>,
+    filter: Filter<T>,
     /// g    (E, F)
     gate_scalar: Gate<T>,
     /// h    (E, F)
@@ -33,42 +46,44 @@ pub struct Message<T> {
     channels: usize,
 }
 
-/// What a message among N atoms in P pairs keeps for its gradient.
+/// What some of the atoms, n of them, keep of a message for its gradient.
 #[derive(Clone, Debug)]
 pub struct Tape<T> {
-    /// silu' of the hidden units                 (N, F)
+    /// silu' of the hidden units    (n, F)
     slope: Vec<T>,
-    /// what each atom sends, MLP(q)              (N, 3F)
+    /// what each sends, MLP(q)      (n, 3F)
     sent: Vec<T>,
-    /// v before the message                      (N, 3, F)
+    /// v before the message         (n, 3, F)
     vectors: Vec<T>,
-    /// B W; in the backward pass its gradient    (P, 3F)
-    filters: Vec<T>,
 }
 
-/// Intermediate results that no gradient needs, shared by all messages.
+/// Intermediate results of n atoms that no gradient needs, shared by all messages.
 #[derive(Clone, Debug)]
 pub struct Scratch<T> {
-    /// hidden units, or their gradient    (N, F)
+    /// hidden units, or their gradient            (n, F)
     hidden: Vec<T>,
-    /// Σ a, or its gradient               (N, F)
+    /// Σ a, or its gradient                       (n, F)
     scalars: Vec<T>,
-    /// Σ (b u + c ⊙ v), or its gradient   (N, 3, F)
+    /// Σ (b u + c ⊙ v), or its gradient           (n, 3, F)
     vectors: Vec<T>,
-    /// the gradient of what is sent       (N, 3F)
+    /// the gradient of what is sent               (n, 3F)
     d_sent: Vec<T>,
+    /// the slopes of one atom's view, not yet summed over the channels of a block: by the distance,
+    /// then by the unit vector                    (neighbours,)
+    views: Vec<[Block<T>; 4]>,
+}
+
+impl<T: Real> Tape<T> {
+    /// Puts up what these atoms send.
+    pub fn show(&self, atoms: &Range<usize>, board: &mut Board<T>) {
+        board.show_sent(atoms, &self.sent, &self.vectors);
+    }
 }
 
 impl<T: Real> Scratch<T> {
-    /// For N atoms with F channels.
-    pub fn new(channels: usize, atoms: usize) -> Self {
-        let zeros = |width: usize| vec![T::ZERO; atoms * width * channels];
-        Self {
-            hidden: zeros(1),
-            scalars: zeros(1),
-            vectors: zeros(3),
-            d_sent: zeros(3),
-        }
+    /// Puts up the gradients of what these atoms received.
+    pub fn show(&self, atoms: &Range<usize>, board: &mut Board<T>) {
+        board.show_gradients(atoms, &self.scalars, &self.vectors);
     }
 }
 
@@ -79,206 +94,248 @@ impl<T: Real> Message<T> {
         let channels = student.architecture.channels;
         Self {
             network: Perceptron::new(student, &format!("{name}.phi")),
-            filter: Linear::unbiased(student.tensor(&format!("{name}.filter")), 3 * channels),
+            filter: Filter::new(student.tensor(&format!("{name}.filter")), 3 * channels),
             gate_scalar: Gate::new(student, &format!("{name}.gate_scalar"), channels),
             gate_vector: Gate::new(student, &format!("{name}.gate_vector"), channels),
             channels,
         }
     }
 
-    /// A tape for N atoms and P pairs.
-    pub fn tape(&self, atoms: usize, pairs: usize) -> Tape<T> {
-        let zeros = |rows: usize| vec![T::ZERO; rows * self.channels];
+    /// The filters of the message.
+    pub fn filter(&self) -> &Filter<T> {
+        &self.filter
+    }
+
+    /// A tape for n atoms.
+    pub fn tape(&self, atoms: usize) -> Tape<T> {
+        let room = |width: usize| Vec::with_capacity(atoms * width * self.channels);
         Tape {
-            slope: zeros(atoms),
-            sent: zeros(3 * atoms),
-            vectors: zeros(3 * atoms),
-            filters: zeros(3 * pairs),
+            slope: room(1),
+            sent: room(3),
+            vectors: room(3),
         }
     }
 
-    /// The tape and the scratch in the shape of a geometry; allocates nothing up to their room.
-    fn resize(&self, tape: &mut Tape<T>, scratch: &mut Scratch<T>, geometry: &Geometry<T>) {
-        let resize = |x: &mut Vec<T>, rows: usize| x.resize(rows * self.channels, T::ZERO);
-        let (atoms, pairs) = (geometry.species.len(), geometry.pairs.len());
-        resize(&mut tape.slope, atoms);
-        resize(&mut tape.sent, 3 * atoms);
-        resize(&mut tape.vectors, 3 * atoms);
-        resize(&mut tape.filters, 3 * pairs);
-        resize(&mut scratch.hidden, atoms);
-        resize(&mut scratch.scalars, atoms);
-        resize(&mut scratch.vectors, 3 * atoms);
-        resize(&mut scratch.d_sent, 3 * atoms);
+    /// Scratch for n atoms among N.
+    pub fn scratch(channels: usize, atoms: usize, atoms_in_all: usize) -> Scratch<T> {
+        let room = |width: usize| Vec::with_capacity(atoms * width * channels);
+        Scratch {
+            hidden: room(1),
+            scalars: room(1),
+            vectors: room(3),
+            d_sent: room(3),
+            views: Vec::with_capacity(atoms_in_all),
+        }
     }
 
-    /// Adds to q and v what the atoms receive.
-    pub fn forward(
+    /// The tape and the scratch in the shape of n atoms; allocates nothing up to their room.
+    fn resize(&self, tape: &mut Tape<T>, scratch: &mut Scratch<T>, atoms: usize) {
+        let resize =
+            |x: &mut Vec<T>, width: usize| x.resize(atoms * width * self.channels, T::ZERO);
+        resize(&mut tape.slope, 1);
+        resize(&mut tape.sent, 3);
+        resize(&mut tape.vectors, 3);
+        resize(&mut scratch.hidden, 1);
+        resize(&mut scratch.scalars, 1);
+        resize(&mut scratch.vectors, 3);
+        resize(&mut scratch.d_sent, 3);
+    }
+
+    /// What some atoms send, from their q and v.
+    pub fn send(
         &self,
         tape: &mut Tape<T>,
         scratch: &mut Scratch<T>,
-        geometry: &Geometry<T>,
-        Features { q, v, .. }: &mut Features<T>,
+        Features { q, v, .. }: &Features<T>,
     ) {
-        self.resize(tape, scratch, geometry);
+        self.resize(tape, scratch, q.len() / self.channels);
         let Tape {
             slope,
             sent,
             vectors,
-            filters,
         } = tape;
         self.network.forward(q, slope, &mut scratch.hidden, sent);
-        self.filter.forward(&geometry.basis, filters);
         vectors.copy_from_slice(v);
-
-        exchange(self.channels, geometry, filters, sent, v, scratch);
-        self.gate_scalar.add(&geometry.species, &scratch.scalars, q);
-        self.gate_vector.add(&geometry.species, &scratch.vectors, v);
     }
 
-    /// Turns the gradients by q and v after the message into those before it, and adds to those by
-    /// B and u.
-    pub fn backward(
+    /// Adds to q and v of some atoms what they receive.
+    pub fn receive(
+        &self,
+        scratch: &mut Scratch<T>,
+        view: View<'_, T>,
+        Features { q, v, .. }: &mut Features<T>,
+    ) {
+        gather(self.channels, view, scratch);
+        let species = &view.geometry.species[view.atoms.clone()];
+        self.gate_scalar.add(species, &scratch.scalars, q);
+        self.gate_vector.add(species, &scratch.vectors, v);
+    }
+
+    /// The gradients of what some atoms received, in the scratch, from those by their q and v after
+    /// the message.
+    pub fn receive_backward(
+        &self,
+        scratch: &mut Scratch<T>,
+        species: &[u8],
+        Features { q: dq, v: dv, .. }: &Features<T>,
+    ) {
+        // Forward: q += g ⊙ Σ a, v += h ⊙ Σ (b u + c ⊙ v)
+        self.gate_scalar.apply(species, dq, &mut scratch.scalars);
+        self.gate_vector.apply(species, dv, &mut scratch.vectors);
+    }
+
+    /// Turns the gradients by q and v of some atoms after the message into those before it, and adds
+    /// to the slopes of what they see.
+    pub fn send_backward(
         &self,
         tape: &mut Tape<T>,
         scratch: &mut Scratch<T>,
-        geometry: &Geometry<T>,
+        view: View<'_, T>,
         Features { q: dq, v: dv, .. }: &mut Features<T>,
-        gradient: &mut Gradient<T>,
+        slopes: &mut [Slope<T>],
     ) {
-        self.resize(tape, scratch, geometry);
-        // Forward: q += g ⊙ Σ a, v += h ⊙ Σ (b u + c ⊙ v)
-        self.gate_scalar
-            .apply(&geometry.species, dq, &mut scratch.scalars);
-        self.gate_vector
-            .apply(&geometry.species, dv, &mut scratch.vectors);
-        exchange_backward(
-            self.channels,
-            geometry,
-            tape,
-            scratch,
-            dv,
-            &mut gradient.units,
-        );
-        // Forward: filters = B W
-        self.filter.backward_add(&tape.filters, &mut gradient.basis);
+        gather_backward(self.channels, view, tape, scratch, dv, slopes);
         // Forward: sent = MLP(q)
         self.network
             .backward_add(&scratch.d_sent, &tape.slope, &mut scratch.hidden, dq);
     }
 }
 
-/// Σ a and Σ (b u + c ⊙ v), both directions of a pair at once.
+/// Σ a and Σ (b u + c ⊙ v) of some atoms.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn exchange<T: Real>(
-    f: usize,
-    geometry: &Geometry<T>,
-    filters: &[T],
-    sent: &[T],
-    v: &[T],
-    scratch: &mut Scratch<T>,
-) {
-    let blocks = f / LANES;
-    scratch.scalars.fill(T::ZERO);
-    scratch.vectors.fill(T::ZERO);
-    for (p, &[i, j]) in geometry.pairs.iter().enumerate() {
-        let (i, j, u) = (i as usize, j as usize, geometry.units[p]);
-        let filter = row(filters, p, 3 * f);
-        let (sent_i, sent_j) = (row(sent, i, 3 * f), row(sent, j, 3 * f));
-        let (v_i, v_j) = (row(v, i, 3 * f), row(v, j, 3 * f));
-        let (scalars_i, scalars_j) = two_rows_mut(&mut scratch.scalars, i, j, f);
-        let (vectors_i, vectors_j) = two_rows_mut(&mut scratch.vectors, i, j, 3 * f);
-        for n in 0..blocks {
-            let (na, nb, nc) = (n, n + blocks, n + 2 * blocks);
-            let [wa, wb, wc] = [na, nb, nc].map(|n| Block::load(filter, n));
-            // what i receives from j, and j from i
-            let a_i = Block::load(sent_j, na).mul_add(wa, Block::load(scalars_i, n));
-            let a_j = Block::load(sent_i, na).mul_add(wa, Block::load(scalars_j, n));
-            a_i.store(scalars_i, n);
-            a_j.store(scalars_j, n);
-            let (b_i, b_j) = (Block::load(sent_j, nb) * wb, Block::load(sent_i, nb) * wb);
-            let (c_i, c_j) = (Block::load(sent_j, nc) * wc, Block::load(sent_i, nc) * wc);
-            for (axis, n) in [na, nb, nc].into_iter().enumerate() {
-                let along = b_i.scale_add(u[axis], Block::load(vectors_i, n));
-                c_i.mul_add(Block::load(v_j, n), along).store(vectors_i, n);
-                let along = b_j.scale_add(-u[axis], Block::load(vectors_j, n));
-                c_j.mul_add(Block::load(v_i, n), along).store(vectors_j, n);
-            }
+fn gather<T: Real>(f: usize, view: View<'_, T>, scratch: &mut Scratch<T>) {
+    for (own, i) in view.atoms.clone().enumerate() {
+        let scalars = row_mut(&mut scratch.scalars, own, f);
+        let vectors = row_mut(&mut scratch.vectors, own, 3 * f);
+        let blocks = f / LANES;
+        let grouped = blocks - blocks % GROUP;
+        for n in (0..grouped).step_by(GROUP) {
+            gather_blocks::<T, GROUP>(f, n, i, view, scalars, vectors);
+        }
+        for n in grouped..blocks {
+            gather_blocks::<T, 1>(f, n, i, view, scalars, vectors);
         }
     }
 }
 
-/// The gradients of the filters, in their place, of what is sent, of v and of u.
-///
-/// `scratch` holds the gradients of Σ a and Σ (b u + c ⊙ v).
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn exchange_backward<T: Real>(
+/// Some of the channels of atom i, from block `first` on.
+#[inline(always)]
+fn gather_blocks<T: Real, const BLOCKS: usize>(
     f: usize,
-    geometry: &Geometry<T>,
-    tape: &mut Tape<T>,
-    scratch: &mut Scratch<T>,
-    dv: &mut [T],
-    d_units: &mut [[T; 3]],
+    first: usize,
+    i: usize,
+    view: View<'_, T>,
+    scalars: &mut [T],
+    vectors: &mut [T],
 ) {
     let blocks = f / LANES;
-    scratch.d_sent.fill(T::ZERO);
-    for (p, &[i, j]) in geometry.pairs.iter().enumerate() {
-        let (i, j, u) = (i as usize, j as usize, geometry.units[p]);
-        let filter = row_mut(&mut tape.filters, p, 3 * f);
-        let (sent_i, sent_j) = (row(&tape.sent, i, 3 * f), row(&tape.sent, j, 3 * f));
-        let (v_i, v_j) = (row(&tape.vectors, i, 3 * f), row(&tape.vectors, j, 3 * f));
-        let (ds_i, ds_j) = (row(&scratch.scalars, i, f), row(&scratch.scalars, j, f));
-        let (dx_i, dx_j) = (
-            row(&scratch.vectors, i, 3 * f),
-            row(&scratch.vectors, j, 3 * f),
-        );
-        let (d_sent_i, d_sent_j) = two_rows_mut(&mut scratch.d_sent, i, j, 3 * f);
-        let (dv_i, dv_j) = two_rows_mut(dv, i, j, 3 * f);
-        let mut du = [Block::ZERO; 3];
+    let axes: [[usize; 3]; BLOCKS] =
+        array::from_fn(|n| [0, 1, 2].map(|part| first + n + part * blocks));
+    let mut scalar = [Block::ZERO; BLOCKS];
+    let mut vector = [[Block::ZERO; 3]; BLOCKS];
+    for neighbour in view.geometry.neighbours(i) {
+        let (j, u) = (neighbour.atom, neighbour.unit);
+        let filter = row(&view.filters.values, neighbour.pair, 3 * f);
+        let sent_j = row(&view.board.sent, j, 3 * f);
+        let v_j = row(&view.board.vectors, j, 3 * f);
+        for ((scalar, vector), axes) in scalar.iter_mut().zip(&mut vector).zip(&axes) {
+            let [na, nb, nc] = *axes;
+            *scalar = Block::load(sent_j, na).mul_add(Block::load(filter, na), *scalar);
+            let b = Block::load(sent_j, nb) * Block::load(filter, nb);
+            let c = Block::load(sent_j, nc) * Block::load(filter, nc);
+            for ((sum, n), u) in vector.iter_mut().zip(axes).zip(u) {
+                *sum = c.mul_add(Block::load(v_j, *n), b.scale_add(u, *sum));
+            }
+        }
+    }
+    for ((scalar, vector), axes) in scalar.into_iter().zip(vector).zip(axes) {
+        scalar.store(scalars, axes[0]);
+        for (sum, n) in vector.into_iter().zip(axes) {
+            sum.store(vectors, n);
+        }
+    }
+}
+
+/// The gradients of what some atoms send and of their v, and the slopes of what they see.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+fn gather_backward<T: Real>(
+    f: usize,
+    view: View<'_, T>,
+    tape: &Tape<T>,
+    scratch: &mut Scratch<T>,
+    dv: &mut [T],
+    slopes: &mut [Slope<T>],
+) {
+    let View {
+        geometry,
+        atoms,
+        filters,
+        board,
+    } = view;
+    let blocks = f / LANES;
+    let mut slopes = slopes;
+    for (own, i) in atoms.clone().enumerate() {
+        let neighbours = geometry.neighbours(i);
+        let (sent, v) = (row(&tape.sent, own, 3 * f), row(&tape.vectors, own, 3 * f));
+        let d_sent = row_mut(&mut scratch.d_sent, own, 3 * f);
+        let dv = row_mut(dv, own, 3 * f);
+        let views = &mut scratch.views;
+        views.clear();
+        views.resize(neighbours.len(), [Block::ZERO; 4]);
         for n in 0..blocks {
             let axes = [n, n + blocks, n + 2 * blocks];
             let [na, nb, nc] = axes;
-            let [wa, wb, wc] = axes.map(|n| Block::load(filter, n));
+            let [sa, sb, sc] = axes.map(|n| Block::load(sent, n));
+            let [vx, vy, vz] = axes.map(|n| Block::load(v, n));
+            let [mut d_sa, mut d_sb, mut d_sc] = [Block::ZERO; 3];
+            let [mut d_vx, mut d_vy, mut d_vz] = axes.map(|n| Block::load(dv, n));
+            for (neighbour, view) in neighbours.iter().zip(&mut *views) {
+                let (j, p) = (neighbour.atom, neighbour.pair);
+                let filter = row(&filters.values, p, 3 * f);
+                let filter_slope = row(&filters.slopes, p, 3 * f);
+                let g_scalar = row(&board.d_scalars, j, f);
+                let g_vector = row(&board.d_vectors, j, 3 * f);
+                let [dr, dx, dy, dz] = view;
+                // The neighbour, which receives, sees this atom at −u.
+                let [x, y, z] = neighbour.unit;
+                let [x, y, z] = [-x, -y, -z];
 
-            // Forward: Σ a of i += sent_j ⊙ wa, and with i and j exchanged
-            let (ga_i, ga_j) = (Block::load(ds_i, n), Block::load(ds_j, n));
-            let dwa = ga_i * Block::load(sent_j, na);
-            ga_j.mul_add(Block::load(sent_i, na), dwa).store(filter, na);
-            ga_i.mul_add(wa, Block::load(d_sent_j, na))
-                .store(d_sent_j, na);
-            ga_j.mul_add(wa, Block::load(d_sent_i, na))
-                .store(d_sent_i, na);
+                // Forward: Σ a += sent_a ⊙ wa
+                let ga = Block::load(g_scalar, n);
+                d_sa = ga.mul_add(Block::load(filter, na), d_sa);
+                *dr = (ga * sa).mul_add(Block::load(filter_slope, na), *dr);
 
-            // Forward: Σ (b u + c ⊙ v) of i += (sent_j ⊙ wb) u + (sent_j ⊙ wc) ⊙ v_j,
-            // and with i and j exchanged and −u
-            let (sb_i, sb_j) = (Block::load(sent_i, nb), Block::load(sent_j, nb));
-            let (sc_i, sc_j) = (Block::load(sent_i, nc), Block::load(sent_j, nc));
-            let (b_i, b_j) = (sb_j * wb, -(sb_i * wb));
-            let (c_i, c_j) = (sc_j * wc, sc_i * wc);
-            let (mut gb_i, mut gb_j) = (Block::ZERO, Block::ZERO);
-            let (mut gc_i, mut gc_j) = (Block::ZERO, Block::ZERO);
-            for (axis, n) in axes.into_iter().enumerate() {
-                let (g_i, g_j) = (Block::load(dx_i, n), Block::load(dx_j, n));
-                gb_i = g_i.scale_add(u[axis], gb_i);
-                gb_j = g_j.scale_add(-u[axis], gb_j);
-                gc_i = g_i.mul_add(Block::load(v_j, n), gc_i);
-                gc_j = g_j.mul_add(Block::load(v_i, n), gc_j);
-                du[axis] = g_i.mul_add(b_i, g_j.mul_add(b_j, du[axis]));
-                g_i.mul_add(c_i, Block::load(dv_j, n)).store(dv_j, n);
-                g_j.mul_add(c_j, Block::load(dv_i, n)).store(dv_i, n);
+                // Forward: Σ (b u + c ⊙ v) += (sent_b ⊙ wb) u + (sent_c ⊙ wc) ⊙ v
+                let [gx, gy, gz] = axes.map(|n| Block::load(g_vector, n));
+                let (wb, wc) = (Block::load(filter, nb), Block::load(filter, nc));
+                let gb = gz.scale_add(z, gy.scale_add(y, gx * x));
+                let gc = gz.mul_add(vz, gy.mul_add(vy, gx * vx));
+                d_sb = gb.mul_add(wb, d_sb);
+                d_sc = gc.mul_add(wc, d_sc);
+                *dr = (gb * sb).mul_add(Block::load(filter_slope, nb), *dr);
+                *dr = (gc * sc).mul_add(Block::load(filter_slope, nc), *dr);
+                let (b, c) = (-(sb * wb), sc * wc);
+                d_vx = gx.mul_add(c, d_vx);
+                d_vy = gy.mul_add(c, d_vy);
+                d_vz = gz.mul_add(c, d_vz);
+                *dx = gx.mul_add(b, *dx);
+                *dy = gy.mul_add(b, *dy);
+                *dz = gz.mul_add(b, *dz);
             }
-            gb_j.mul_add(sb_i, gb_i * sb_j).store(filter, nb);
-            gc_j.mul_add(sc_i, gc_i * sc_j).store(filter, nc);
-            gb_i.mul_add(wb, Block::load(d_sent_j, nb))
-                .store(d_sent_j, nb);
-            gb_j.mul_add(wb, Block::load(d_sent_i, nb))
-                .store(d_sent_i, nb);
-            gc_i.mul_add(wc, Block::load(d_sent_j, nc))
-                .store(d_sent_j, nc);
-            gc_j.mul_add(wc, Block::load(d_sent_i, nc))
-                .store(d_sent_i, nc);
+            d_sa.store(d_sent, na);
+            d_sb.store(d_sent, nb);
+            d_sc.store(d_sent, nc);
+            d_vx.store(dv, na);
+            d_vy.store(dv, nb);
+            d_vz.store(dv, nc);
         }
-        for axis in 0..3 {
-            d_units[p][axis] += du[axis].sum();
+        let (seen, rest) = slopes.split_at_mut(neighbours.len());
+        slopes = rest;
+        for (slope, view) in seen.iter_mut().zip(&*views) {
+            slope.distance += view[0].sum();
+            for axis in 0..3 {
+                slope.unit[axis] += view[1 + axis].sum();
+            }
         }
     }
 }

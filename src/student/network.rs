@@ -1,18 +1,31 @@
-//! The whole network: energy and forces of one molecule.
+//! The whole network: energy and forces of one molecule, by one thread or several.
+//!
+//! Threads share a molecule by its atoms. They wait for each other where atoms look at their
+//! neighbours: after each has sent its message, and in the backward pass after each has shown the
+//! gradient of what it received.
+
+use rayon::prelude::*;
 
 use super::architecture::Architecture;
-use super::density::{self, Density};
-use super::features::{Features, Gradient};
+use super::board::{Board, View};
+use super::density::Density;
+use super::features::Features;
+use super::filter;
 use super::format::Student;
 use super::geometry::{Geometry, pairs_max};
-use super::message::{self, Message};
+use super::message::Message;
+use super::part::{Part, shares};
 use super::radial::Radial;
-use super::readout::{self, Readout};
+use super::readout::Readout;
 use super::real::Real;
 use super::repulsion::Repulsion;
 use super::switch::Distances;
-use super::uncertainty::ForceError;
+use super::uncertainty::{self, ForceError};
 use super::update::{self, Update};
+
+/// A part has at least so many atoms: threads that wait for each other over fewer lose more than
+/// they gain.
+const PART_ATOMS_MIN: usize = 3;
 
 /// A student ready to compute: its weights in the numbers it computes with, each with a transpose.
 #[derive(Clone, Debug)]
@@ -31,41 +44,45 @@ pub struct Network<T> {
     reference_energies_ev: Vec<f64>,
 }
 
-/// Everything that one evaluation writes to; one a thread, used again for any molecule.
+/// Everything that one evaluation writes to; used again for any molecule.
 #[derive(Clone, Debug)]
 pub struct Workspace<T> {
     geometry: Geometry<T>,
-    features: Features<T>,
-    density: density::Tape<T>,
-    messages: Vec<message::Tape<T>>,
-    updates: Vec<update::Tape<T>>,
-    readout: readout::Tape<T>,
-    message_scratch: message::Scratch<T>,
-    update_scratch: update::Scratch<T>,
-    d_features: Features<T>,
-    gradient: Gradient<T>,
+    /// of layers 2 … L    (L − 1,)
+    filters: Vec<filter::Tape<T>>,
+    board: Board<T>,
+    parts: Vec<Part<T>>,
+    /// how many parts the molecule is cut into
+    cut: usize,
 }
 
 impl<T: Real> Workspace<T> {
     /// Room for molecules of up to `atoms_max` atoms; larger ones make it grow once.
     pub fn new(network: &Network<T>, atoms_max: usize) -> Self {
+        Self::shared(network, atoms_max, 1)
+    }
+
+    /// The same, for so many threads that work on a molecule together; its numbers are the same.
+    pub fn shared(network: &Network<T>, atoms_max: usize, threads: usize) -> Self {
         let architecture = &network.architecture;
         let pairs = pairs_max(atoms_max);
+        let threads = threads.max(1);
+        // Of fewer atoms than the most there are fewer parts, which may be larger.
+        let atoms = atoms_max
+            .div_ceil(threads)
+            .max(atoms_max.min(2 * PART_ATOMS_MIN));
         Self {
             geometry: Geometry::new(atoms_max, architecture.radial),
-            features: Features::new(architecture, atoms_max),
-            density: network.density.tape(atoms_max),
-            messages: network
+            filters: network
                 .messages
                 .iter()
-                .map(|m| m.tape(atoms_max, pairs))
+                .map(|message| message.filter().tape(pairs))
                 .collect(),
-            updates: network.updates.iter().map(|u| u.tape(atoms_max)).collect(),
-            readout: network.readout.tape(atoms_max),
-            message_scratch: message::Scratch::new(architecture.channels, atoms_max),
-            update_scratch: update::Scratch::new(architecture, atoms_max),
-            d_features: Features::new(architecture, atoms_max),
-            gradient: Gradient::new(pairs, architecture.radial),
+            board: Board::new(architecture.channels, atoms_max),
+            parts: (0..threads)
+                .map(|_| network.part(atoms, atoms_max))
+                .collect(),
+            cut: 0,
         }
     }
 }
@@ -119,17 +136,19 @@ impl<T: Real> Network<T> {
         if species.is_empty() {
             return 0.0;
         }
-        workspace
-            .geometry
-            .read(&self.radial, species, positions_ang);
-        workspace.gradient.clear(&workspace.geometry);
-        let energy_ev = self.forward(workspace);
+        self.read(workspace, species, positions_ang);
+        self.forward(workspace, |part| {
+            let outputs = self.readout.atoms(&mut part.readout, &part.features.q);
+            part.outputs.extend(outputs);
+        });
         self.backward(workspace);
         let Workspace {
-            geometry, gradient, ..
+            geometry, parts, ..
         } = workspace;
-        let repulsion_ev = self.repulsion.energy(geometry, gradient);
-        geometry.forces(&self.radial, gradient, forces_ev_per_ang);
+        let slopes = parts.iter().flat_map(|part| &part.slopes).copied();
+        geometry.forces(slopes, forces_ev_per_ang);
+        let repulsion_ev = self.repulsion.add(geometry, forces_ev_per_ang);
+        let energy_ev: f64 = parts.iter().flat_map(|part| &part.outputs).sum();
         let reference = species
             .iter()
             .map(|z| self.reference_energies_ev[usize::from(*z)]);
@@ -151,43 +170,139 @@ impl<T: Real> Network<T> {
         if species.is_empty() {
             return Some(0.0);
         }
-        workspace
-            .geometry
-            .read(&self.radial, species, positions_ang);
-        self.forward(workspace);
-        Some(force_error.forward(&mut workspace.readout, &workspace.features.q))
+        self.read(workspace, species, positions_ang);
+        self.forward(workspace, |part| {
+            let outputs = force_error.atoms(&mut part.readout, &part.features.q);
+            part.outputs.extend(outputs);
+        });
+        let log_errors = workspace.parts.iter().flat_map(|part| &part.outputs);
+        Some(uncertainty::of_molecule(log_errors.copied()))
     }
 
-    fn forward(&self, w: &mut Workspace<T>) -> f64 {
-        w.features
-            .resize(&self.architecture, w.geometry.species.len());
-        self.density
-            .forward(&mut w.density, &w.geometry, &mut w.features);
+    /// A part of n atoms among N.
+    fn part(&self, atoms: usize, atoms_in_all: usize) -> Part<T> {
+        let architecture = &self.architecture;
+        Part {
+            atoms: 0..0,
+            features: Features::new(architecture, atoms),
+            d_features: Features::new(architecture, atoms),
+            density: self.density.tape(atoms, atoms_in_all),
+            messages: self.messages.iter().map(|m| m.tape(atoms)).collect(),
+            updates: self.updates.iter().map(|u| u.tape(atoms)).collect(),
+            readout: self.readout.tape(atoms),
+            message_scratch: Message::scratch(architecture.channels, atoms, atoms_in_all),
+            update_scratch: update::Scratch::new(architecture, atoms),
+            outputs: Vec::with_capacity(atoms),
+            slopes: Vec::with_capacity(atoms * atoms_in_all),
+        }
+    }
+
+    /// Looks at a molecule and cuts it into parts.
+    fn read(&self, w: &mut Workspace<T>, species: &[u8], positions_ang: &[[f64; 3]]) {
+        w.geometry.read(&self.radial, species, positions_ang);
+        let atoms = species.len();
+        w.board.resize(self.architecture.channels, atoms);
+        w.cut = (atoms / PART_ATOMS_MIN).clamp(1, w.parts.len());
+        // The parts that are left over have no atoms.
+        let nothing = std::iter::repeat(atoms..atoms);
+        for (part, share) in w.parts.iter_mut().zip(shares(atoms, w.cut).chain(nothing)) {
+            part.take(&self.architecture, &w.geometry, share);
+        }
+    }
+
+    /// Forward, up to what `finish` reads out of the last scalars.
+    fn forward(&self, w: &mut Workspace<T>, finish: impl Fn(&mut Part<T>) + Sync) {
+        let Workspace {
+            geometry,
+            filters,
+            board,
+            parts,
+            cut,
+        } = w;
+        for (message, filters) in self.messages.iter().zip(&mut *filters) {
+            message.filter().forward(filters, geometry, *cut);
+        }
         for layer in 0..self.updates.len() {
-            if layer > 0 {
-                let tape = &mut w.messages[layer - 1];
-                let message = &self.messages[layer - 1];
-                message.forward(tape, &mut w.message_scratch, &w.geometry, &mut w.features);
+            let filters = layer.checked_sub(1).map(|before| &filters[before]);
+            parts[..*cut].par_iter_mut().for_each(|part| {
+                let of = (&*geometry, &part.atoms);
+                let features = &mut part.features;
+                match filters {
+                    None => self.density.forward(&mut part.density, of, features),
+                    Some(filters) => {
+                        let view = View {
+                            geometry,
+                            atoms: &part.atoms,
+                            filters,
+                            board,
+                        };
+                        let message = &self.messages[layer - 1];
+                        message.receive(&mut part.message_scratch, view, features);
+                    }
+                }
+                let tape = &mut part.updates[layer];
+                self.updates[layer].forward(tape, &mut part.update_scratch, features);
+                match self.messages.get(layer) {
+                    None => finish(part),
+                    Some(message) => {
+                        let tape = &mut part.messages[layer];
+                        message.send(tape, &mut part.message_scratch, features);
+                    }
+                }
+            });
+            if layer < self.messages.len() {
+                for part in &parts[..*cut] {
+                    part.messages[layer].show(&part.atoms, board);
+                }
             }
-            let tape = &mut w.updates[layer];
-            self.updates[layer].forward(tape, &mut w.update_scratch, &mut w.features);
         }
-        self.readout.forward(&mut w.readout, &w.features.q)
     }
 
+    /// The slopes of what every atom sees.
     fn backward(&self, w: &mut Workspace<T>) {
-        let (geometry, gradient, d) = (&w.geometry, &mut w.gradient, &mut w.d_features);
-        d.resize(&self.architecture, geometry.species.len());
-        self.readout.backward(&mut w.readout, &mut d.q);
+        let Workspace {
+            geometry,
+            filters,
+            board,
+            parts,
+            cut,
+        } = w;
         for layer in (0..self.updates.len()).rev() {
-            let tape = &mut w.updates[layer];
-            self.updates[layer].backward(tape, &mut w.update_scratch, &w.features.t, d);
+            parts[..*cut].par_iter_mut().for_each(|part| {
+                let of = (&*geometry, &part.atoms);
+                let species = &geometry.species[part.atoms.clone()];
+                let d = &mut part.d_features;
+                match self.messages.get(layer) {
+                    None => self.readout.backward(&mut part.readout, &mut d.q),
+                    Some(message) => {
+                        let view = View {
+                            geometry,
+                            atoms: &part.atoms,
+                            filters: &filters[layer],
+                            board,
+                        };
+                        let tape = &mut part.messages[layer];
+                        let scratch = &mut part.message_scratch;
+                        message.send_backward(tape, scratch, view, d, &mut part.slopes);
+                    }
+                }
+                let tape = &mut part.updates[layer];
+                self.updates[layer].backward(tape, &mut part.update_scratch, &part.features.t, d);
+                match layer.checked_sub(1) {
+                    None => self
+                        .density
+                        .backward(&mut part.density, of, d, &mut part.slopes),
+                    Some(before) => {
+                        let scratch = &mut part.message_scratch;
+                        self.messages[before].receive_backward(scratch, species, d);
+                    }
+                }
+            });
             if layer > 0 {
-                let tape = &mut w.messages[layer - 1];
-                let message = &self.messages[layer - 1];
-                message.backward(tape, &mut w.message_scratch, geometry, d, gradient);
+                for part in &parts[..*cut] {
+                    part.message_scratch.show(&part.atoms, board);
+                }
             }
         }
-        self.density.backward(&mut w.density, geometry, d, gradient);
     }
 }

@@ -25,7 +25,6 @@
 use multiversion::multiversion;
 
 use super::real::{Real, sin_cos_pi};
-use super::rows::row;
 use super::switch::{self, Distances};
 
 /// Pairs treated side by side.
@@ -59,15 +58,6 @@ impl Radial {
             let of = (self.cutoff_ang, self.count);
             side_by_side(of, &lanes(r), cores.next().as_ref(), basis, slope);
         }
-    }
-
-    /// dE/dr of pair p from dE/dB and B', both (P, K).
-    pub fn backward<T: Real>(&self, p: usize, d_basis: &[T], slope: &[T]) -> f64 {
-        // Forward: B_k = B_k(r)
-        let terms = row(d_basis, p, self.count)
-            .iter()
-            .zip(row(slope, p, self.count));
-        terms.map(|(d, slope)| d.widen() * slope.widen()).sum()
     }
 }
 

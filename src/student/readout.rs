@@ -47,12 +47,7 @@ impl<T: Real> Readout<T> {
         }
     }
 
-    /// The energy in eV, added up in f64.
-    pub fn forward(&self, tape: &mut Tape<T>, q: &[T]) -> f64 {
-        self.atoms(tape, q).sum()
-    }
-
-    /// The output of every atom.
+    /// The output of every atom, in f64.
     pub fn atoms(&self, tape: &mut Tape<T>, q: &[T]) -> impl Iterator<Item = f64> {
         let width = self.weight.len();
         let room = q.len() / self.hidden.inputs() * width;

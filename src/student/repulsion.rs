@@ -9,7 +9,6 @@
 //! `switch`: the term is C2 and leaves ordinary bonds to the network. Nothing here is learnt: two atoms
 //! pushed closer than any training frame still repel. All in f64; few pairs are this close.
 
-use super::features::Gradient;
 use super::geometry::Geometry;
 use super::real::Real;
 use super::switch;
@@ -112,8 +111,8 @@ impl Repulsion {
         }
     }
 
-    /// The energy in eV; adds its derivatives by the distances.
-    pub fn energy<T: Real>(&self, geometry: &Geometry<T>, gradient: &mut Gradient<T>) -> f64 {
+    /// The energy in eV; adds its forces.
+    pub fn add<T: Real>(&self, geometry: &Geometry<T>, forces_ev_per_ang: &mut [[f64; 3]]) -> f64 {
         let mut energy_ev = 0.0;
         for (p, atoms) in geometry.pairs.iter().enumerate() {
             let [zi, zj] = atoms.map(|atom| usize::from(geometry.species[atom as usize]));
@@ -122,7 +121,7 @@ impl Repulsion {
             if r < pair.switch_ang {
                 let (e, dr) = pair.energy(r);
                 energy_ev += e;
-                gradient.distances_ev_per_ang[p] += dr;
+                geometry.pair_force(p, dr, forces_ev_per_ang);
             }
         }
         energy_ev

@@ -16,10 +16,3 @@ pub fn row<T>(array: &[T], n: usize, width: usize) -> &[T] {
 pub fn row_mut<T>(array: &mut [T], n: usize, width: usize) -> &mut [T] {
     &mut array[n * width..][..width]
 }
-
-/// Rows `i` < `j` of rows of `width` numbers, to write to.
-#[inline(always)]
-pub fn two_rows_mut<T>(array: &mut [T], i: usize, j: usize, width: usize) -> (&mut [T], &mut [T]) {
-    let (head, tail) = array.split_at_mut(j * width);
-    (&mut head[i * width..][..width], &mut tail[..width])
-}

@@ -100,13 +100,18 @@ impl<T: Real> ForceError<T> {
         Some(Self { log_error })
     }
 
-    /// ε in eV/Å of a molecule that has atoms; the tape may be any readout's.
-    pub fn forward(&self, tape: &mut Tape<T>, q: &[T]) -> f64 {
-        let (mut atoms, mut squares) = (0.0, 0.0);
-        for s in self.log_error.atoms(tape, q) {
-            atoms += 1.0;
-            squares += Real::exp(2.0 * s);
-        }
-        f64::sqrt(squares / atoms)
+    /// s of some atoms; the tape may be any readout's.
+    pub fn atoms(&self, tape: &mut Tape<T>, q: &[T]) -> impl Iterator<Item = f64> {
+        self.log_error.atoms(tape, q)
     }
+}
+
+/// ε in eV/Å from s of all atoms of a molecule that has some.
+pub fn of_molecule(log_errors: impl Iterator<Item = f64>) -> f64 {
+    let (mut atoms, mut squares) = (0.0, 0.0);
+    for s in log_errors {
+        atoms += 1.0;
+        squares += Real::exp(2.0 * s);
+    }
+    f64::sqrt(squares / atoms)
 }

@@ -12,6 +12,8 @@
 //!
 //! There is no unit cell: molecules are free. Text output is [`super::extxyz`].
 
+use std::io::Read;
+
 /// CHARMM's unit of time, √(u Å²/(kcal/mol)), in fs: as readers of the format have it.
 pub const AKMA_FS: f64 = 48.888_21;
 
@@ -124,6 +126,49 @@ impl Axis {
         Err(NotFinite)
     }
 
+    /// Reads all that comes before the first frame, and says what is not as this axis has it.
+    pub fn read_header(&self, file: &mut impl Read) -> Result<(), String> {
+        let mut expected = Vec::new();
+        self.push_header(&mut expected, "");
+        let mut found = vec![0; expected.len()];
+        file.read_exact(&mut found)
+            .map_err(|source| source.to_string())?;
+        // The counters change as the file grows; the titles are version and label.
+        let fixed = |bytes: &[u8]| [&bytes[..8], &bytes[24..100], &bytes[260..]].concat();
+        if fixed(&found) == fixed(&expected) && found[16..20] == expected[16..20] {
+            Ok(())
+        } else {
+            Err("has a header of another time axis or another number of atoms".to_owned())
+        }
+    }
+
+    /// Reads the next frame into (N,) positions, Å.
+    pub fn read_frame(
+        &self,
+        file: &mut impl Read,
+        positions_ang: &mut [[f32; 3]],
+    ) -> Result<(), String> {
+        let marker = (4 * self.atoms as u32).to_le_bytes();
+        let mut word = [0; 4];
+        for axis in 0..3 {
+            let mut read = |word: &mut [u8; 4]| file.read_exact(word).map_err(|e| e.to_string());
+            read(&mut word)?;
+            let before = word;
+            for position in &mut *positions_ang {
+                read(&mut word)?;
+                position[axis] = f32::from_le_bytes(word);
+                if !position[axis].is_finite() {
+                    return Err("a coordinate is not a number".to_owned());
+                }
+            }
+            read(&mut word)?;
+            if before != marker || word != marker {
+                return Err("a record has another length".to_owned());
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the length on both sides of a record, and gives the words between.
     fn mark<'a>(&self, record: &'a mut [u8]) -> &'a mut [[u8; 4]] {
         let marker = (4 * self.atoms as u32).to_le_bytes();
@@ -166,9 +211,48 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_is_read_back_and_damage_is_seen() {
+        let positions = [[1.0, -2.0, 3.0], [4.0, 5.5, -6.25]];
+        let mut bytes = Vec::new();
+        AXIS.push_header(&mut bytes, "label");
+        AXIS.push_frame(&mut bytes, &positions, [0.0; 3]).unwrap();
+        let read = |bytes: &[u8], axis: Axis| {
+            let (mut file, mut found) = (bytes, vec![[0.0; 3]; axis.atoms]);
+            axis.read_header(&mut file)?;
+            axis.read_frame(&mut file, &mut found)?;
+            Ok::<_, String>(found)
+        };
+        let found = read(&bytes, AXIS).unwrap();
+        assert_eq!(found, positions.map(|x| x.map(|x| x as f32)));
+        for axis in [
+            Axis { atoms: 3, ..AXIS },
+            Axis {
+                interval_steps: 6,
+                ..AXIS
+            },
+            Axis {
+                timestep_fs: 0.25,
+                ..AXIS
+            },
+        ] {
+            assert!(read(&bytes, axis).is_err(), "{axis:?}");
+        }
+        // Markers of records, an infinite coordinate, a torn end.
+        for at in [0, 88, 92, 272, 276, 288, 292] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            assert!(read(&bytes, AXIS).is_err(), "byte {at}");
+        }
+        let mut infinite = bytes.clone();
+        infinite[280..284].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        assert!(read(&infinite, AXIS).is_err());
+        assert!(read(&bytes[..bytes.len() - 1], AXIS).is_err());
+    }
+
+    #[test]
     fn the_header_is_charmm_s() {
         let mut bytes = Vec::new();
-        AXIS.push_header(&mut bytes, "é-T0-0");
+        AXIS.push_header(&mut bytes, "é-T0-0000");
         assert_eq!(bytes.len(), 276);
         assert_eq!(&bytes[4..8], b"CORD");
         bytes[8..24].copy_from_slice(&AXIS.counters(3));
@@ -176,7 +260,7 @@ mod tests {
         let delta = (0.5 / AKMA_FS) as f32;
         assert_eq!(word(&bytes, 44), delta.to_bits());
         assert_eq!(word(&bytes, 84), 24);
-        assert_eq!(&bytes[180..188], b"?-T0-0  ");
+        assert_eq!(&bytes[180..191], b"?-T0-0000  ");
         assert_eq!(word(&bytes, 268), 2);
         // Each record's length stands on both of its sides.
         for (head, length) in [(0, 84), (92, 164), (264, 4)] {

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! 3
-//! Properties=species:S:1:pos:R:3:forces:R:3 energy=-2081.12 step=100 time_fs=50 replica="water-T0-0" pbc="F F F"
+//! Properties=species:S:1:pos:R:3:forces:R:3 energy=-2081.12 step=100 time_fs=50 replica="water-T0-0000" pbc="F F F"
 //! O 0.0123456789 …
 //! ```
 //! Å, eV, eV/Å, nine significant digits for each coordinate and force, twelve for the energy: the
 //! absolute energy of a molecule is large and its changes are small.
+
+use std::ops::RangeInclusive;
 
 use super::number;
 use crate::elements;
@@ -91,10 +93,12 @@ pub fn push_single_point(buffer: &mut Vec<u8>, numbers: &[u8], replica: &Replica
     push_frame(buffer, &frame, None);
 }
 
-/// Bytes of a frame of `atoms` atoms, more rather than less, for estimates.
-pub fn frame_bytes_max(atoms: usize) -> u64 {
-    // A symbol, and six numbers of a sign, nine digits, a point and leading zeros.
-    300 + atoms as u64 * (3 + 6 * 14)
+/// Bytes that a frame of `atoms` atoms can have in a trajectory.
+pub fn frame_bytes(atoms: usize) -> RangeInclusive<u64> {
+    // A symbol, and six numbers of nine digits, a point and a space; the longer ones have a sign and
+    // zeros before the digits.
+    let atoms = atoms as u64;
+    100 + atoms * (1 + 6 * 11)..=300 + atoms * (3 + 6 * 14)
 }
 
 #[cfg(test)]
@@ -114,13 +118,13 @@ mod tests {
         let moment = Moment {
             step: 300,
             time_fs: 150.0,
-            replica: "water-T0-1",
+            replica: "water-T0-0001",
         };
         let mut buffer = Vec::new();
         push_frame(&mut buffer, &frame, Some(&moment));
         let expected = "2\n\
             Properties=species:S:1:pos:R:3:forces:R:3 energy=-2081.12500000 \
-            force_error_eV_per_ang=0.06250 step=300 time_fs=150 replica=\"water-T0-1\" pbc=\"F F F\"\n\
+            force_error_eV_per_ang=0.06250 step=300 time_fs=150 replica=\"water-T0-0001\" pbc=\"F F F\"\n\
             O 0.0 0.0 -0.500000000 0.125000000 0.0 -3.00000000\n\
             H 1.00000000 0.250000000 1.00000000e-9 0.0 0.333333333 0.0\n";
         assert_eq!(String::from_utf8(buffer).unwrap(), expected);

@@ -69,7 +69,7 @@ impl Folder {
     /// Takes the names that a run is going to write, and removes the files of an older run. A file
     /// of that name that is not ours is refused.
     pub(super) fn claim(&self, names: &[&str]) -> Result<()> {
-        let old = self.manifest()?;
+        let old = listed(self.path())?;
         for name in &old {
             // A name that has become somebody's folder or link is not ours any more.
             if matches!(self.disk.len(name), Ok(Some(_))) {
@@ -103,25 +103,34 @@ impl Folder {
             .replace(MANIFEST, manifest.as_bytes())
             .map_err(|source| Error::io("write", &self.disk.path(MANIFEST), &source))
     }
+}
 
-    /// The names an earlier run has claimed. Only plain names count: the file may be anybody's.
-    fn manifest(&self) -> Result<Vec<String>> {
-        let path = self.disk.path(MANIFEST);
-        let failed = |source| Error::io("read", &path, &source);
-        let Some(length) = self.disk.len(MANIFEST).map_err(failed)? else {
-            return Ok(Vec::new());
-        };
-        if length > MANIFEST_BYTES_MAX {
-            return Err(Error::run(format!(
-                "{} is no list of files",
-                path.display()
-            )));
-        }
-        let bytes = fs::read(&path).map_err(failed)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let names = text.lines().filter(|name| is_plain(name));
-        Ok(names.map(str::to_owned).collect())
+/// The names that a run has claimed in a folder. Only plain names count: the file may be anybody's.
+pub(super) fn listed(folder: &Path) -> Result<Vec<String>> {
+    let disk = Disk::new(folder);
+    let path = disk.path(MANIFEST);
+    let failed = |source| Error::io("read", &path, &source);
+    let Some(length) = disk.len(MANIFEST).map_err(failed)? else {
+        return Ok(Vec::new());
+    };
+    if length > MANIFEST_BYTES_MAX {
+        return Err(Error::run(format!(
+            "{} is no list of files",
+            path.display()
+        )));
     }
+    let bytes = fs::read(&path).map_err(failed)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let names = text.lines().filter(|name| is_plain(name));
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// What the files take that a run has claimed in a folder; 0 where there is none.
+pub fn listed_bytes(folder: &Path) -> u64 {
+    let disk = Disk::new(folder);
+    let names = listed(folder).unwrap_or_default();
+    let lengths = names.iter().filter_map(|name| disk.len(name).ok()?);
+    lengths.sum()
 }
 
 impl Drop for Folder {

@@ -62,18 +62,48 @@ pub fn push_row(
     buffer.push(b'\n');
 }
 
-/// Replica, step and expected error of a line; none of a line without them.
-pub fn read_force_error(line: &str) -> Option<(&str, u64, f64)> {
-    let (label, numbers) = match line.strip_prefix('"') {
-        Some(rest) => rest.split_once("\","),
-        None => line.split_once(','),
-    }?;
-    let fields = |text: &[u8]| text.split(|byte| *byte == b',').count();
-    let mut numbers = numbers.split(',');
-    let step = numbers.next()?.parse().ok()?;
-    // Behind the columns that every log has, less replica and step.
-    let error = numbers.nth(fields(COLUMNS) - 2)?.parse().ok()?;
-    Some((label, step, error))
+/// Whether a line is the first of a log.
+pub fn is_header(line: &str) -> bool {
+    let line = line.as_bytes();
+    let rest = line.strip_prefix(COLUMNS);
+    rest.is_some_and(|rest| rest.is_empty() || rest == COLUMN_OF_ERROR)
+}
+
+/// What a line says, as far as anybody here reads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row<'a> {
+    /// The replica's.
+    pub label: &'a str,
+    pub step: u64,
+    pub potential_ev: f64,
+    /// eV/Å; none in a log without it.
+    pub force_error_ev_per_ang: Option<f64>,
+}
+
+impl<'a> Row<'a> {
+    /// None of a line that is no row.
+    pub fn read(line: &'a str) -> Option<Self> {
+        let (label, numbers) = match line.strip_prefix('"') {
+            Some(rest) => rest.split_once("\","),
+            None => line.split_once(','),
+        }?;
+        let mut numbers = numbers.split(',');
+        let step = numbers.next()?.parse().ok()?;
+        let mut number = || numbers.next()?.parse::<f64>().ok();
+        let [
+            _time_fs,
+            _temperature_k,
+            potential_ev,
+            _kinetic_ev,
+            _conserved_ev,
+        ] = [number()?, number()?, number()?, number()?, number()?];
+        Some(Self {
+            label,
+            step,
+            potential_ev,
+            force_error_ev_per_ang: number(),
+        })
+    }
 }
 
 /// A field of text; compounds do have commas in their names. Labels have no quotation marks.
@@ -105,7 +135,7 @@ mod tests {
         let mut row = Vec::new();
         push_row(
             &mut row,
-            "1,2-x-T0-0",
+            "1,2-x-T0-0000",
             &system.molecules[0],
             9,
             &replica,
@@ -114,17 +144,33 @@ mod tests {
         let row = String::from_utf8(row).unwrap();
         assert_eq!(
             row,
-            "\"1,2-x-T0-0\",7,3.5,300.000000000,-2.50000000000,0.116333999039,-3.00000000000\n"
+            "\"1,2-x-T0-0000\",7,3.5,300.000000000,-2.50000000000,0.116333999039,-3.00000000000\n"
         );
         for error in [None, Some(0.025)] {
             let (mut header, mut row) = (Vec::new(), Vec::new());
             push_header(&mut header, error.is_some());
-            push_row(&mut row, "x-T0-0", &system.molecules[0], 9, &replica, error);
+            push_row(
+                &mut row,
+                "x-T0-0000",
+                &system.molecules[0],
+                9,
+                &replica,
+                error,
+            );
             let fields = |line: &[u8]| line.split(|byte| *byte == b',').count();
             assert_eq!(fields(&row), fields(&header));
             row.pop();
             let line = std::str::from_utf8(&row).unwrap();
-            assert_eq!(read_force_error(line), error.map(|e| ("x-T0-0", 7, e)));
+            let expected = Row {
+                label: "x-T0-0000",
+                step: 7,
+                potential_ev: -2.5,
+                force_error_ev_per_ang: error,
+            };
+            assert_eq!(Row::read(line), Some(expected));
+            let header = std::str::from_utf8(&header).unwrap();
+            assert!(is_header(header.trim_end()) && !is_header(line));
+            assert_eq!(Row::read(header), None);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod dcd;
 pub mod extxyz;
+pub mod inspect;
 pub mod topology;
 
 mod appended;
@@ -24,7 +25,8 @@ mod outputs;
 pub(crate) mod sample;
 mod summary;
 
-pub use folder::{Folder, Mode};
+pub use disk::free_bytes;
+pub use folder::{Folder, Mode, listed_bytes};
 pub use label::labels;
 pub use outputs::{Offsets, Outputs, Resumed, Settings, dcd_name, extxyz_name, topology_name};
 pub use summary::{Failure, Flag, LastFrame, Outcome, Process, Speed, Summary};

@@ -187,7 +187,7 @@ mod tests {
             breaks: Vec::new(),
             speed: Speed::default(),
             failures: vec![Failure {
-                replica: "water-T0-1".to_owned(),
+                replica: "water-T0-0001".to_owned(),
                 step: 250,
                 cause: "temperature 20000 K".to_owned(),
                 last_good_frame: Some(LastFrame {

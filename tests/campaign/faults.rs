@@ -26,10 +26,10 @@ fn an_exploding_replica_is_frozen_and_disturbs_nobody() {
     let starts = [METHANE.repeat(4), PRESSED.to_owned(), METHANE.to_owned()].concat();
     scene.write("starts.xyz", &starts);
     let said = scene.expect(3, &["config.toml", "--out", "bad"]);
-    assert!(said.contains("failed: starts-T0-4 after step"), "{said}");
+    assert!(said.contains("failed: starts-T0-0004 after step"), "{said}");
 
     let (mut good, mut bad) = (scene.results("good"), scene.results("bad"));
-    let keep = |name: &String| name.contains("-T0-") && name != "starts-T0-4.dcd";
+    let keep = |name: &String| name.contains("-T0-") && name != "starts-T0-0004.dcd";
     good.retain(|name, _| keep(name));
     bad.retain(|name, _| keep(name));
     assert_eq!(good.len(), 5);
@@ -38,7 +38,7 @@ fn an_exploding_replica_is_frozen_and_disturbs_nobody() {
     let summary = std::fs::read_to_string(scene.path("bad/summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["failed"], 1);
-    assert_eq!(summary["failures"][0]["replica"], "starts-T0-4");
+    assert_eq!(summary["failures"][0]["replica"], "starts-T0-0004");
     let log = std::fs::read_to_string(scene.path("bad/log.csv")).unwrap();
     assert!(!log.contains("NaN") && !log.contains("inf"));
     // A finished run with a fault ends the same way again.
@@ -150,7 +150,10 @@ fn replicas_whose_forces_are_expected_to_be_far_off_are_flagged_and_go_on() {
     scene.write("high.toml", &limited("1e3"));
 
     let said = scene.expect(0, &["low.toml", "--out", "whole"]);
-    assert!(said.contains("flagged: methane-T0-1 from step 0"), "{said}");
+    assert!(
+        said.contains("flagged: methane-T0-0001 from step 0"),
+        "{said}"
+    );
     let log = std::fs::read_to_string(scene.path("whole/log.csv")).unwrap();
     let last_column = |line: &str| line.rsplit(',').next().unwrap().to_owned();
     let column: Vec<_> = log.lines().map(last_column).collect();
@@ -191,4 +194,25 @@ fn replicas_whose_forces_are_expected_to_be_far_off_are_flagged_and_go_on() {
     let point = std::fs::read_to_string(scene.path("point.extxyz")).unwrap();
     let expected = format!("force_error_eV_per_ang={} ", column[1]);
     assert!(point.contains(&expected), "{expected} is not in\n{point}");
+}
+
+#[test]
+fn a_run_that_no_disk_can_hold_is_refused_before_anything_is_made() {
+    let scene = Scene::new();
+    let config = CONFIG.replace("starts.xyz", "methane.xyz");
+    // A frame of five atoms in every step: some 500 TB.
+    let config = config.replace("steps = 300", "steps = 1000000000000");
+    let config = config.replace("frames_every = 20", "frames_every = 1");
+    scene.write("config.toml", &config);
+    let said = scene.expect(2, &["config.toml"]);
+    assert!(said.contains("the run would write at least"), "{said}");
+    assert!(
+        said.contains("are free") && said.contains("--out"),
+        "{said}"
+    );
+    assert!(!scene.path("config.out").exists());
+    // `check` says what it would take.
+    let checked = scene.run(&["check", "config.toml"]);
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(told.contains("are free"), "{told}");
 }

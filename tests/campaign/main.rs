@@ -5,6 +5,7 @@ mod commands;
 mod faults;
 mod inputs;
 mod resume;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

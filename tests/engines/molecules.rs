@@ -139,7 +139,7 @@ pub struct OnHost<T: Real> {
 impl<T: Real> ForceField for OnHost<T> {
     type Workspace = Workspace<T>;
 
-    fn workspace(&self, atoms: usize) -> Workspace<T> {
+    fn workspace(&self, atoms: usize, _threads: usize) -> Workspace<T> {
         Workspace::new(&self.network, atoms)
     }
 

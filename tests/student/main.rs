@@ -327,6 +327,32 @@ fn every_size_works_and_a_workspace_remembers_nothing() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    for architecture in architectures() {
+        let network = network::<f32>(&architecture, 7);
+        for threads in [2, 3, 5] {
+            let mut workspace = Workspace::shared(&network, 21, threads);
+            for atoms in [0, 1, 2, 3, 7, 12, 20, 21, 40] {
+                let molecule = random(atoms, 7);
+                let mut forces = vec![[0.0; 3]; atoms];
+                let Molecule {
+                    species,
+                    positions_ang,
+                } = &molecule;
+                let energy = network.evaluate(&mut workspace, species, positions_ang, &mut forces);
+                assert_eq!(
+                    (energy, forces),
+                    evaluate(&network, &molecule),
+                    "{atoms} atoms"
+                );
+                let error = network.force_error(&mut workspace, species, positions_ang);
+                assert_eq!(error, force_error(&network, &molecule));
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_not_a_number_is_seen_in_the_energy() {
     for core in [false, true] {
         let network = network::<f32>(&Architecture { core, ..small() }, 6);

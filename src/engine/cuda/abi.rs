@@ -210,9 +210,7 @@ structures! {
         dv_before: Pointer<u16>,
         slots: Pointer<u32>,
         partial: Pointer<f32>,
-        pairs_max: i32,
-        unused: i32,
-        pairs: Pairs,
+        gradient: Pointer<f32>,
     }
 
     /// What replicas are and live under.
@@ -243,7 +241,7 @@ pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
 pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
 /// Words that a thread of a tile keeps from the forward to the backward pass.
-pub const OWN_WORDS: usize = 196;
+pub const OWN_WORDS: usize = 188;
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
@@ -315,14 +313,14 @@ impl Sizes {
 
     /// Words of a neighbour of a row: its direction, row and element, B and B'.
     pub fn slot_words(self) -> usize {
-        8 + self.radial
+        4 + self.radial
     }
 
     /// Bytes of a tile's shared memory, by `Regions` in kernels/tile.cuh.
     pub fn tile_bytes(self, rows: usize) -> usize {
         let (f, t) = (self.channels, self.tensor_channels);
         let halves = 3 * (f + 8) + (3 * f + 8) + (f + 8) + (2 * f + t + 8);
-        rows * (2 * halves + 4 * (f + 4)) + (rows + 1) * (8 * 32 + 4 * 14)
+        rows * (2 * halves + 4 * (f + 4)) + 2 * self.radial * 3 * f + (rows + 1) * (8 * 33 + 4 * 11)
     }
 
     /// The array `kernel_sizes` of the kernels that this program was written for.

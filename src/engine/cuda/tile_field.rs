@@ -30,7 +30,6 @@ pub struct TileArrays {
     /// Share of the tiles' rows that no atom has.
     pub padding: f64,
     blocks: usize,
-    pairs_max: usize,
     first: CudaSlice<i32>,
     replica: CudaSlice<i32>,
     own: CudaSlice<u32>,
@@ -38,9 +37,6 @@ pub struct TileArrays {
     dv_before: CudaSlice<u16>,
     slots: CudaSlice<u32>,
     partial: CudaSlice<f32>,
-    list: CudaSlice<i32>,
-    distance_ang: CudaSlice<f64>,
-    unit: CudaSlice<f32>,
     gradient: CudaSlice<f32>,
 }
 
@@ -51,11 +47,10 @@ impl TileArrays {
             return Ok(None);
         };
         let blocks = tiling.members.len().min(gpu.multiprocessors);
-        let pairs_max = tiling.pairs_max(atoms);
         let channels = gpu.sizes.channels;
         let threads = gpu.sizes.tile_threads() as usize;
         let rows_max = TILE_ROWS[TILE_ROWS.len() - 1];
-        let (pairs, vectors) = (blocks * pairs_max, blocks * 3 * rows_max * channels);
+        let vectors = blocks * 3 * rows_max * channels;
         let slots = blocks * rows_max * rows_max;
         let mut first = vec![0];
         for members in &tiling.members {
@@ -65,18 +60,14 @@ impl TileArrays {
         Ok(Some(Self {
             padding: tiling.padding(atoms),
             blocks,
-            pairs_max,
             first: gpu.upload(&first)?,
             replica: gpu.upload(&replica)?,
             own: gpu.array(blocks * abi::OWN_WORDS * threads)?,
             v_before: gpu.array(vectors)?,
             dv_before: gpu.array(vectors)?,
             slots: gpu.array(slots * gpu.sizes.slot_words())?,
-            partial: gpu.array(slots * 4 * channels / 16)?,
-            list: gpu.array(pairs)?,
-            distance_ang: gpu.array(pairs)?,
-            unit: gpu.array(4 * pairs)?,
-            gradient: gpu.array(4 * pairs)?,
+            partial: gpu.array(slots * 4 * 2)?,
+            gradient: gpu.array(4 * slots)?,
             tiling,
         }))
     }
@@ -97,17 +88,7 @@ impl TileArrays {
             dv_before: Pointer::to(&self.dv_before),
             slots: Pointer::to(&self.slots),
             partial: Pointer::to(&self.partial),
-            pairs_max: self.pairs_max as i32,
-            unused: 0,
-            pairs: abi::Pairs {
-                count: Pointer::NONE,
-                list: Pointer::to(&self.list),
-                distance_ang: Pointer::to(&self.distance_ang),
-                unit: Pointer::to(&self.unit),
-                basis: Pointer::NONE,
-                slope: Pointer::NONE,
-                gradient: Pointer::to(&self.gradient),
-            },
+            gradient: Pointer::to(&self.gradient),
         }
     }
 }

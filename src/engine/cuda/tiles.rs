@@ -38,12 +38,6 @@ impl Tiling {
             .map(|(_, tiling)| tiling)
     }
 
-    /// Directed pairs of the tile with most of them.
-    pub fn pairs_max(&self, atoms: &[usize]) -> usize {
-        let pairs = |members: &Vec<usize>| members.iter().map(|n| atoms[*n] * atoms[*n]).sum();
-        self.members.iter().map(pairs).max().unwrap_or(0)
-    }
-
     /// The part of all tiles' rows that no atom has.
     pub fn padding(&self, atoms: &[usize]) -> f64 {
         let used: usize = atoms.iter().sum();
@@ -94,7 +88,6 @@ mod tests {
         let atoms = vec![12; 10_000];
         let many = Tiling::best(&atoms, 132, 64).unwrap();
         assert_eq!((many.rows, many.members.len()), (64, 2000));
-        assert_eq!(many.pairs_max(&atoms), 5 * 144);
         // A GPU with less shared memory has small tiles only.
         assert_eq!(Tiling::best(&atoms, 132, 16).unwrap().rows, 16);
         assert_eq!(Tiling::best(&[65], 132, 64), None);

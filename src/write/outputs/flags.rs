@@ -22,15 +22,16 @@ impl Outputs {
         let mut flags: Vec<Option<Flag>> = vec![None; self.labels.len()];
         for line in BufReader::new(File::open(&path).map_err(failed)?).lines() {
             let line = line.map_err(failed)?;
-            let Some((label, step, error)) = log::read_force_error(&line) else {
+            let Some(row) = log::Row::read(&line) else {
                 continue;
             };
-            let Some(&slot) = slots.get(label).filter(|_| error > limit_ev_per_ang) else {
+            let error = row.force_error_ev_per_ang.unwrap_or(0.0);
+            let Some(&slot) = slots.get(row.label).filter(|_| error > limit_ev_per_ang) else {
                 continue;
             };
             let flag = flags[slot].get_or_insert_with(|| Flag {
-                replica: label.to_owned(),
-                first_step: step,
+                replica: row.label.to_owned(),
+                first_step: row.step,
                 log_lines: 0,
                 force_error_max_ev_per_ang: error,
             });

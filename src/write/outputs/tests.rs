@@ -48,15 +48,15 @@ fn a_frozen_replica_is_written_no_more() {
 
     let axis = settings().axis(&replicas[0]);
     let length = |name: &str| root.path().join(name).metadata().unwrap().len();
-    assert_eq!(axis.frames(length("a-T0-0.dcd")), Some(5));
-    assert_eq!(axis.frames(length("b-T0-0.dcd")), Some(3));
+    assert_eq!(axis.frames(length("a-T0-0000.dcd")), Some(5));
+    assert_eq!(axis.frames(length("b-T0-0000.dcd")), Some(3));
     let log = fs::read_to_string(root.path().join(LOG)).unwrap();
     let rows = |label: &str| log.lines().filter(|line| line.starts_with(label)).count();
-    assert_eq!((rows("a-T0-0"), rows("b-T0-0")), (11, 7));
+    assert_eq!((rows("a-T0-0000"), rows("b-T0-0000")), (11, 7));
 
     let failures = outputs.failures(&replicas);
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0].replica, "b-T0-0");
+    assert_eq!(failures[0].replica, "b-T0-0000");
     assert_eq!(failures[0].step, 12);
     assert_eq!(failures[0].cause, "temperature 12345 K");
     let last_frame = LastFrame { index: 2, step: 10 };
@@ -74,7 +74,7 @@ fn a_replica_that_never_moved_leaves_no_file() {
     outputs.frame(&system, &replicas).unwrap();
     let offsets = outputs.flush(&replicas).unwrap();
     assert_eq!(offsets.dcd[1], 0);
-    assert!(!root.path().join("a-T0-1.dcd").exists());
+    assert!(!root.path().join("a-T0-0001.dcd").exists());
     assert_eq!(outputs.failures(&replicas)[0].last_good_frame, None);
     assert!(root.path().join("a.pdb").exists());
 }
@@ -94,10 +94,10 @@ fn what_is_not_finite_stops_the_run_and_is_not_written() {
         let folder = open(root.path(), Mode::Overwrite);
         let mut outputs = Outputs::create(folder, settings, &system, &replicas).unwrap();
         let refused = outputs.frame(&system, &replicas).unwrap_err();
-        assert!(refused.what().contains("a-T0-0"), "{refused}");
+        assert!(refused.what().contains("a-T0-0000"), "{refused}");
         assert_eq!(outputs.flush(&replicas).unwrap().log, 0);
-        assert!(!root.path().join("a-T0-0.dcd").exists());
-        assert!(!root.path().join("a-T0-0.xyz").exists());
+        assert!(!root.path().join("a-T0-0000.dcd").exists());
+        assert!(!root.path().join("a-T0-0000.xyz").exists());
     }
 }
 
@@ -116,7 +116,7 @@ fn frames_are_centred_unless_told_otherwise() {
         let mut outputs = Outputs::create(folder, settings, &system, &replicas).unwrap();
         outputs.frame(&system, &replicas).unwrap();
         outputs.flush(&replicas).unwrap();
-        let text = fs::read_to_string(root.path().join("a-T0-0.xyz")).unwrap();
+        let text = fs::read_to_string(root.path().join("a-T0-0000.xyz")).unwrap();
         let positions: Vec<[f64; 3]> = text
             .lines()
             .skip(2)
@@ -146,19 +146,19 @@ fn a_missing_or_short_file_is_refused_before_any_is_cut() {
     advance(&mut outputs, &system, &mut replicas, 0, 10);
     outputs.flush(&replicas).unwrap();
     let folder = outputs.folder().clone();
-    let victim = root.path().join("a-T0-1.dcd");
+    let victim = root.path().join("a-T0-0001.dcd");
     fs::write(&victim, "short").unwrap();
     for state in ["has 5 bytes", "is missing"] {
         let resumed = Outputs::resume(folder.clone(), settings(), &system, &replicas, &offsets);
         let refused = resumed.unwrap_err().to_string();
         assert!(
-            refused.contains("a-T0-1.dcd") && refused.contains(state),
+            refused.contains("a-T0-0001.dcd") && refused.contains(state),
             "{refused}"
         );
         assert!(refused.contains("--overwrite"));
         let _ = fs::remove_file(&victim);
     }
-    assert!(root.path().join("a-T0-0.dcd").metadata().unwrap().len() > offsets.dcd[0]);
+    assert!(root.path().join("a-T0-0000.dcd").metadata().unwrap().len() > offsets.dcd[0]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn resuming_cuts_every_file_and_says_so() {
     let mut outputs = Outputs::create(folder, settings(), &system, &replicas).unwrap();
     outputs.frame(&system, &replicas).unwrap();
     let offsets = outputs.flush(&replicas).unwrap();
-    let before = fs::read(root.path().join("a-T0-0.dcd")).unwrap();
+    let before = fs::read(root.path().join("a-T0-0000.dcd")).unwrap();
     let start = replicas.clone();
     advance(&mut outputs, &system, &mut replicas, 0, 10);
     outputs.flush(&replicas).unwrap();
@@ -180,11 +180,11 @@ fn resuming_cuts_every_file_and_says_so() {
     let resumed = Outputs::resume(folder, settings(), &system, &start, &offsets).unwrap();
     let message = resumed.message().unwrap();
     assert!(
-        message.starts_with("3 files (a-T0-0.dcd, …) cut back"),
+        message.starts_with("3 files (a-T0-0000.dcd, …) cut back"),
         "{message}"
     );
     // Also the count of frames in the header is what it was.
-    assert_eq!(fs::read(root.path().join("a-T0-0.dcd")).unwrap(), before);
+    assert_eq!(fs::read(root.path().join("a-T0-0000.dcd")).unwrap(), before);
     assert!(!root.path().join(LOG).exists());
 }
 
@@ -204,7 +204,7 @@ fn a_full_disk_is_named_with_what_is_needed() {
     assert_eq!(refused.exit_code(), 1);
     let text = refused.to_string();
     for part in [
-        "a-T0-0.dcd",
+        "a-T0-0000.dcd",
         "bytes of all files wait",
         "safely on disk is 10",
         "--resume",
@@ -216,7 +216,7 @@ fn a_full_disk_is_named_with_what_is_needed() {
     let offsets = outputs.flush(&replicas).unwrap();
     let axis = settings().axis(&replicas[0]);
     assert_eq!(offsets.dcd[0], axis.file_bytes(5));
-    let found = fs::read(root.path().join("a-T0-0.dcd")).unwrap();
+    let found = fs::read(root.path().join("a-T0-0000.dcd")).unwrap();
     assert_eq!(found.len() as u64, axis.file_bytes(5));
     assert_eq!(found[8..24], axis.counters(5));
 }

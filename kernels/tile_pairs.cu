@@ -1,0 +1,204 @@
+// The pairs of a tile: geometry.cu, domain.cu, repulsion.cu, radial.cu and forces.cu's formulas.
+//
+// Half a warp has a row: few molecules fill a whole one.  A neighbour gets its slot, with all that the
+// network sees of it, from the lane that found it.  A row's neighbours are 64 bits, so that sets of
+// atoms are words; pairs of rows are a table of 64 × 64.
+//
+//     B_k(r) = √(2/r_c) · sin(kπr/r_c)/r · f(r), with a core · (1 − s(r/r_sw)), and B'_k: radial.cu
+//
+// Differences of positions are taken in f64, because a coordinate of 10⁴ Å leaves f32 no digits for a
+// bond, all that follows in f32: its error, k · 2⁻²⁴ after the rotations to kπr/r_c, is far below that
+// of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
+// radial functions and stand for the row itself.
+//
+// Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64) → forces (M, 3)
+#pragma once
+#include "repulsion.cu"
+#include "tile_slots.cu"
+
+constexpr int HALF_WARP = WARP / 2;
+
+// The sum over the lanes of each half of a warp, by a tree of fixed shape.
+__device__ inline double sum_over_half(double x) {
+    for (int distance = HALF_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(WHOLE_WARP, x, distance);
+    return x;
+}
+
+// The row of a half warp in a round, and the atoms of its replica; the halves go through rounds together.
+struct HalfRow {
+    int lane = threadIdx.x % HALF_WARP, half = threadIdx.x / HALF_WARP % 2, row;
+    bool exists;
+    int first_row = 0, atoms = 0, rounds;
+
+    __device__ HalfRow(const Batch& batch, int first) : row(first + half), exists(row < batch.rows) {
+        if (exists) {
+            int replica = batch.replica[row];
+            first_row = batch.first_row[replica];
+            atoms = batch.first_row[replica + 1] - first_row;
+        }
+        rounds = (max(atoms, __shfl_xor_sync(WHOLE_WARP, atoms, HALF_WARP)) + HALF_WARP - 1) / HALF_WARP;
+    }
+};
+
+__device__ inline void fill_slot(Slot& slot, const TileStudent& student, int element, int partner, int its_element, float r,
+                                 float per_r, const float (&u)[3]) {
+    float per_cutoff = float(1.0 / student.cutoff_ang), wave = float(PI) * per_cutoff;
+    float s = sinpif(r * per_cutoff), c = cospif(r * per_cutoff);
+    float scale = 0.5f * sqrtf(2.0f * per_cutoff), envelope = scale * (1.0f + c) * per_r;
+    float envelope_slope = -(scale * wave * s + envelope) * per_r;
+    if (student.core != nullptr) {
+        float core_ang = float(student.core[3 * (element * student.elements + its_element)]);
+        float rise, rise_slope;
+        rise_of_switch(__fdividef(r, core_ang), rise, rise_slope);
+        // Forward: envelope · rise(r/r_sw)
+        envelope_slope = fmaf(envelope_slope, rise, __fdividef(envelope * rise_slope, core_ang));
+        envelope *= rise;
+    }
+    float step_s = s, step_c = c, turn = wave * envelope;
+    float basis[RADIAL], slope[RADIAL];
+#pragma unroll
+    for (int k = 0; k < RADIAL; k++) {
+        basis[k] = s * envelope;
+        slope[k] = fmaf(s, envelope_slope, float(k + 1) * turn * c);
+        float next = fmaf(s, step_c, c * step_s);
+        c = fmaf(c, step_c, -(s * step_s));
+        s = next;
+    }
+    slot.set_neighbour(u, partner, its_element);
+#pragma unroll
+    for (int word = 0; word < RADIAL / 2; word++) {
+        slot.basis[place_of_word(word)] = two_halves(basis[2 * word], basis[2 * word + 1]);
+        slot.slope[place_of_word(word)] = two_halves(slope[2 * word], slope[2 * word + 1]);
+    }
+}
+
+// Neighbours, their slots, and the energies of repulsion.
+template <int M>
+__device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStudent& student) {
+    const Batch& batch = tile.batch;
+#pragma unroll 1
+    for (int first = threadIdx.x / WARP * 2; first < batch.rows; first += 2 * TILE_WARPS) {
+        HalfRow of(batch, first);
+        int row = of.row, a = row - of.first_row;
+        bool running = of.exists && tile.progress.fault[4 * batch.replica[row]] == RUNNING;
+        Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        int element = of.exists ? batch.element[row] : 0, count = 0, closest = -1;
+        unsigned long long adjacent = 0;
+        double energy = 0.0;
+#pragma unroll 1
+        for (int round = 0; round < of.rounds; round++) {
+            int b = HALF_WARP * round + of.lane;
+            double d[3], r2 = 0.0;
+            bool near = false;
+            if (running && b < of.atoms && b != a) {
+                const double *x_a = tile.state.position_ang + 3 * row, *x_b = tile.state.position_ang + 3 * (of.first_row + b);
+                d[0] = x_b[0] - x_a[0], d[1] = x_b[1] - x_a[1], d[2] = x_b[2] - x_a[2];
+                r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
+                // A position that is not a number stays a pair: it must show in the energy.
+                near = !(r2 >= student.cutoff_ang * student.cutoff_ang);
+            }
+            unsigned mask = 0xFFFF, shift = HALF_WARP * of.half;
+            unsigned near_lanes = __ballot_sync(WHOLE_WARP, near) >> shift & mask;
+            unsigned close_lanes = __ballot_sync(WHOLE_WARP, near && b < a && r2 < CLOSEST_ANG * CLOSEST_ANG) >> shift & mask;
+            if (closest < 0 && close_lanes != 0) closest = HALF_WARP * round + __ffs(close_lanes) - 1;
+            if (near) {
+                float per_r = rsqrtf(float(r2)), r = float(r2) * per_r;
+                float u[3] = {float(d[0]) * per_r, float(d[1]) * per_r, float(d[2]) * per_r};
+                int partner = of.first_row + b, its_element = batch.element[partner];
+                // Each neighbour goes behind those of the lanes before it: slots are ascending.
+                int n = count + __popc(near_lanes & ((1u << of.lane) - 1u));
+                fill_slot(slots[n], student, element, partner, its_element, r, per_r, u);
+                Repulsion<float> repulsion = repulsion_at(r, student.repulsion + 3 * (element * student.elements + its_element));
+                energy += repulsion.energy_ev;
+                tile.scratch.gradient[row * TILE_ROWS_MAX + partner] = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
+            }
+            count += __popc(near_lanes);
+            adjacent |= (unsigned long long)near_lanes << HALF_WARP * round;
+        }
+        energy = sum_over_half(energy);
+        if (!of.exists) continue;
+        for (int n = count + of.lane; n < (count + 15) / 16 * 16; n += HALF_WARP) slots[n].set_empty(row, element);
+        if (of.lane != 0) continue;
+        tile.count[row] = count;
+        tile.closest[row] = closest;
+        tile.adjacent[row] = adjacent;
+        tile.energy_of_row_ev[row] = energy;
+    }
+}
+
+// Where the student may be trusted: the rules of domain.cu, a warp a replica.
+template <int M>
+__device__ __forceinline__ void inspect_tile_replica(const Tile<M>& tile, int replica) {
+    int lane = threadIdx.x % WARP;
+    int* fault = tile.progress.fault + 4 * replica;
+    if (fault[0] != RUNNING) return;
+    int first_row = tile.batch.first_row[replica], atoms = tile.batch.first_row[replica + 1] - first_row;
+    const double* x = tile.state.position_ang + 3 * first_row;
+
+    bool finite = true;
+    for (int n = lane; n < 3 * atoms; n += WARP) finite = finite && x[n] - x[n] == 0.0;
+    bool all_finite = __ballot_sync(WHOLE_WARP, !finite) == 0;
+
+    // Atoms that atom 0 reaches: who is a neighbour of one that was reached is reached.
+    unsigned closest = NOBODY;
+    unsigned long long neighbours[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        int j = lane + WARP * i;
+        if (j >= atoms) break;
+        neighbours[i] = tile.adjacent[first_row + j];
+        int with = tile.closest[first_row + j];
+        if (with >= 0 && closest == NOBODY) closest = unsigned(j) << 16 | unsigned(with);
+    }
+    closest = least_over_warp(closest);
+    unsigned long long reached = 1, before = 0;
+    while (reached != before) {
+        before = reached;
+        unsigned long long more = 0;
+        for (int i = 0; i < 2; i++)
+            if (reached >> (lane + WARP * i) & 1) more |= neighbours[i];
+        reached |= __reduce_or_sync(WHOLE_WARP, unsigned(more));
+        reached |= (unsigned long long)__reduce_or_sync(WHOLE_WARP, unsigned(more >> 32)) << 32;
+    }
+    int stray = __ffsll(~reached) - 1;  // −1 for 64 atoms, all of them reached
+
+    if (lane != 0) return;
+    if (!all_finite) {
+        fault[0] = NOT_FINITE;
+    } else if (closest != NOBODY) {
+        int i = closest & 0xFFFFu, j = closest >> 16;
+        double d[3] = {x[3 * i] - x[3 * j], x[3 * i + 1] - x[3 * j + 1], x[3 * i + 2] - x[3 * j + 2]};
+        fault[0] = TOO_CLOSE;
+        fault[1] = i;
+        fault[2] = j;
+        tile.progress.fault_value[replica] = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+    } else if (stray >= 0 && stray < atoms) {
+        fault[0] = BROKE_APART;
+        fault[1] = 0;
+        fault[2] = stray;
+    }
+}
+
+// F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba), d_ab = x_b − x_a; a replica that has just failed keeps its forces.
+template <int M>
+__device__ __forceinline__ void tile_forces(const Tile<M>& tile) {
+    const float4* gradient = tile.scratch.gradient;
+#pragma unroll 1
+    for (int first = threadIdx.x / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
+        HalfRow of(tile.batch, first);
+        unsigned long long adjacent = of.exists ? tile.adjacent[of.row] : 0;
+        double force[3] = {0.0, 0.0, 0.0};
+        for (int round = 0; round < of.rounds; round++) {
+            int b = HALF_WARP * round + of.lane;
+            if (!(adjacent >> b & 1)) continue;
+            int partner = of.first_row + b;
+            float4 there = gradient[of.row * TILE_ROWS_MAX + partner], back = gradient[partner * TILE_ROWS_MAX + of.row];
+            force[0] += double(there.x) - double(back.x);
+            force[1] += double(there.y) - double(back.y);
+            force[2] += double(there.z) - double(back.z);
+        }
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++) force[axis] = sum_over_half(force[axis]);
+        if (!of.exists || of.lane >= 3 || tile.progress.fault[4 * tile.batch.replica[of.row]] != RUNNING) continue;
+        tile.state.force_ev_per_ang[3 * of.row + of.lane] = of.lane == 0 ? force[0] : of.lane == 1 ? force[1] : force[2];
+    }
+}
