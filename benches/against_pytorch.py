@@ -1,6 +1,6 @@
 """mdrun beside PyTorch: the same weights, the same molecules, the same GPU, the same run.
 
-    python benches/against_pytorch.py --mdrun target/release/mdrun [--torch-sim FOLDER] [--profile FILE]
+    python benches/against_pytorch.py --mdrun target/release/mdrun [--torch-sim FOLDER]
     python benches/against_pytorch.py --device cpu --quick --mdrun target/release/mdrun      (a test, under a minute)
 
 Forces are compared first (pytorch/check.py).  Then a step of Langevin dynamics of every replica is timed, energies and
@@ -30,8 +30,8 @@ LARGEST = {"benzene": 65536, "aspirin": 16384}  # others 4096: enough to fill a 
 COMPILED = {"benzene": (4096, 1024, 16384, 65536), "aspirin": (4096, 1024, 16384)}  # others:
 COMPILED_LARGE = (1024, 256, 4096)
 QUICK = "eager:f32:edges,eager:f32:all pairs"
-VARIANTS = "eager:tf32:edges,eager:tf32:all pairs,eager:fp16:all pairs,compile:tf32:all pairs,compile:fp16:all pairs," \
-    "compile:tf32:edges,compile:fp16:edges"
+VARIANTS = "compile:tf32:all pairs,compile:fp16:all pairs,compile:tf32:edges,compile:fp16:edges,eager:tf32:edges," \
+    "eager:tf32:all pairs,eager:fp16:all pairs"
 
 
 def arguments():
@@ -43,7 +43,6 @@ def arguments():
     parser.add_argument("--variants", help=f"mode:precision:layout, …; {VARIANTS} by default")
     parser.add_argument("--max-autotune", action="store_true", help="max-autotune of benzene, too: minutes of compiling")
     parser.add_argument("--torch-sim", type=pathlib.Path, help="a folder with TorchSim's unpacked wheel")
-    parser.add_argument("--profile", type=pathlib.Path, help="what `mdrun bench --profile --json` wrote (pytorch/stages.py)")
     parser.add_argument("--seconds", type=float, default=0.1, help="least time of each of the five measurements")
     parser.add_argument("--jobs", type=int, default=12, help="variants that compile side by side")
     parser.add_argument("--preparation", type=float, default=150.0, help="most seconds for compiling a group of variants")
@@ -178,10 +177,12 @@ def main():
     results.part("PyTorch", bench_pytorch)
     results.log.close()
 
-    profile, ours = json.loads(options.profile.read_text()) if options.profile else None, {}
-    for row in results.data["stages"]:
-        if of_engine := stages.of_engine(profile, row["atoms"], row["replicas"]):
-            ours[row["molecule"], row["replicas"]] = of_engine
+    ours = {}
+    for name, replicas in dict.fromkeys((row["molecule"], row["replicas"]) for row in results.data["stages"]):
+        if options.mdrun and options.device != "cpu":
+            of_engine = engine.profile(options.mdrun, name, options.weights, options.device, replicas)
+            ours[name, replicas] = stages.of_engine(of_engine, replicas)
+    results.data["stages of mdrun"] = [{"molecule": name, "replicas": count, "ns": of} for (name, count), of in ours.items()]
     rows = results.data["rows"]
     results.data["targets"] = [dict(zip(("what", "is", "must", "aim"), line)) for line in report.targets(rows)]
     results.save()

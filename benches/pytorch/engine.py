@@ -33,10 +33,24 @@ def precisions(program, command):
     return {name: ["--precision", name] for name in ("mixed", "single")} if offered else {"default": []}
 
 
+# Of the f32 kernels' speeds these say enough.
+SINGLE = (1, 64, 4096)
+
+
+def profile(program, molecule, weights, device, replicas):
+    """The stages of a step, each with its time in one step: [{"stage", "step_us"}, …]."""
+    _, path = molecules.find(molecule)
+    [row] = json.loads(run([program, "bench", path, "--model", weights, "--device", device, "--json", "--seconds", 0.1,
+                            "--replicas", replicas, "--profile"]))
+    return row["stages"]
+
+
 def rows(program, molecule, weights, device, batches, seconds):
     """Medians of five, a row for every batch and precision."""
     name, path = molecules.find(molecule)
     for precision, arguments in precisions(program, "bench").items():
+        if precision == "single":
+            batches = [count for count in batches if count in SINGLE]
         repeated = ",".join(str(count) for count in batches for _ in range(REPETITIONS))
         results = json.loads(run([program, "bench", path, "--model", weights, "--device", device, "--json", "--seconds", seconds,
                                   "--replicas", repeated, *arguments]))

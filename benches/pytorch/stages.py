@@ -8,8 +8,9 @@ from .measure import seconds_per_call
 from .pairs import LAYOUTS
 
 # What `mdrun bench --profile` calls its stages, by how the names begin; a name that ends in ⁻ is a backward one.
-ENGINE = {"radial": "radial + cut-off", "edge": "edge features", "density": "density (message 1)", "update": "update",
-          "message": "message", "readout": "readout"}
+# In tiles the distances, directions and radial functions of all pairs are one stage.
+ENGINE = {"pairs": "radial + cut-off", "radial": "radial + cut-off", "edge": "edge features", "density": "density (message 1)",
+          "update": "update", "message": "message", "readout": "readout"}
 
 
 def stages(student, x, pairs):
@@ -93,19 +94,11 @@ def rows(weights, device, molecule, replicas, layout, precision, seconds):
                    "backward_ns": 1e9 * backward_s / replicas}
 
 
-def of_engine(profile, atoms, replicas):
-    """{stage: [forward ns, backward ns]} a molecule and step, from `mdrun bench --profile --json`.
-
-    Expected: a list of objects with "atoms", "replicas" and "stages", and in each of these "stage" and "step_us", the
-    time on the device in one step.  None where there is no such row.
-    """
-    for row in profile or []:
-        if (row.get("atoms"), row.get("replicas")) == (atoms, replicas) and "stages" in row:
-            times = {}
-            for part in row["stages"]:
-                word = part["stage"].rstrip("⁻")
-                stage = next((ours for begin, ours in ENGINE.items() if word.startswith(begin)), word)
-                of_stage = times.setdefault(stage, [0.0, 0.0])
-                of_stage[part["stage"].endswith("⁻")] += 1e3 * part["step_us"] / replicas
-            return times
-    return None
+def of_engine(profile, replicas):
+    """{stage: [forward ns, backward ns]} a molecule and step, from engine.profile."""
+    times = {}
+    for part in profile:
+        word = part["stage"].rstrip("⁻")
+        stage = next((ours for begin, ours in ENGINE.items() if word.startswith(begin)), word)
+        times.setdefault(stage, [0.0, 0.0])[part["stage"].endswith("⁻")] += 1e3 * part["step_us"] / replicas
+    return times

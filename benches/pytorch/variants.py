@@ -7,6 +7,7 @@ aborts or hangs takes nothing with it, and several compile side by side before t
 import dataclasses
 import json
 import sys
+import time
 import traceback
 
 import torch
@@ -19,6 +20,8 @@ from .student import Student
 
 # Far above the rounding of fp16 in forces of some eV/Å, far below what a wrong formula makes.
 FORCE_EV_PER_ANG = 0.1
+# How often to wait for memory that other variants' warming up takes.
+PATIENCE = 20
 
 
 @dataclasses.dataclass
@@ -51,7 +54,7 @@ class Variant:
     def prepare(self):
         """Compiles; returns a note where the switch of the repulsion had to be left out of what is compiled."""
         try:
-            return self.warm_up()
+            return self.warm_up_when_there_is_room()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -63,8 +66,18 @@ class Variant:
             student, _ = student_in(self.job.weights, self.job.device, self.job.precision)
             student.switch = torch.compiler.disable(student.switch)
             self.functions = compiled_functions(student, self.job.mode)
-            self.warm_up()
+            self.warm_up_when_there_is_room()
             return f"{self.job}: compiled without the repulsion's switch, with it: {type(error).__name__}: {str(error)[:200]}"
+
+    def warm_up_when_there_is_room(self):
+        """Others compile on the same GPU: what is compiled stays when their memory leaves none for this one's batch."""
+        for _ in range(PATIENCE):
+            try:
+                return self.warm_up()
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                time.sleep(3)
+        return self.warm_up()
 
     def warm_up(self):
         """Once for the first batch; for the second torch.compile makes a version for any batch."""
