@@ -1,0 +1,83 @@
+// The message network of a tile, φ = silu(q W + w) W' + w', and its backward.
+//
+// Shapes: q (M, F) → φ (M, 3F)
+#include "tile_update.cu"
+
+// φ = silu(q W + w) W' + w', from `x` to `phi`.
+template <int M>
+__device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent& student) {
+    constexpr int DEPTH = CHANNELS / 16;
+    Place place;
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    {
+        Columns<1, DEPTH> hidden(student.phi_hidden.matrix.forward, part_of);
+        float2 bias = two(student.phi_hidden.bias, place.channel);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
+                keep(tile.scratch, Own::BEFORE + 16 + 2 * m + half, two_halves(x0, x1));
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+            }
+        }
+    }
+    Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
+    float2 bias[3];
+#pragma unroll
+    for (int part = 0; part < 3; part++) bias[part] = two(student.phi_out.bias, part * CHANNELS + place.channel);
+    __syncthreads();
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[3][4] = {};
+        out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+#pragma unroll
+        for (int part = 0; part < 3; part++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                word(tile.phi(), place.row(m, half) * STRIDE_PHI + part * CHANNELS + place.channel) =
+                    two_halves(sum[part][2 * half] + bias[part].x, sum[part][2 * half + 1] + bias[part].y);
+    }
+    __syncthreads();
+}
+
+// The gradient by φ is in `phi`; adds that by q to `q`.
+template <int M>
+__device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
+    constexpr int DEPTH = CHANNELS / 16;
+    Place place;
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    {
+        Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+#pragma unroll 1
+        for (int m = 0; m < M; m++) {
+            float sum[1][4] = {};
+            unsigned words[2];
+            fetch(words, tile.scratch, Own::BEFORE + 16 + 2 * m);
+            out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                Pair16 before = two_floats(words[half]);
+                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
+                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
+                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
+            }
+        }
+    }
+    Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
+    __syncthreads();
+#pragma unroll 1
+    for (int m = 0; m < M; m++) {
+        float sum[1][4] = {};
+        hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float2& dq = two(tile.q(), place.row(m, half) * STRIDE_Q + place.channel);
+            dq.x += sum[0][2 * half];
+            dq.y += sum[0][2 * half + 1];
+        }
+    }
+    __syncthreads();
+}
