@@ -10,6 +10,7 @@ Needs torch and safetensors; the result is one JSON file with the hardware in it
 """
 
 import argparse
+import gc
 import json
 import os
 import pathlib
@@ -97,7 +98,7 @@ class Results:
 
     def note(self, text, log=""):
         print(f"*** {text}", flush=True)
-        self.data["notes"].append({"note": text, "log": log})
+        self.data["notes"].append({"note": text})
 
     def add(self, row):
         if "note" in row:
@@ -174,6 +175,10 @@ def main():
         results.part("mdrun", bench_mdrun)
     results.part("stages", bench_stages)
     results.part("TorchSim", bench_torchsim)
+    # What this process keeps for later allocations, the variants' processes need.
+    gc.collect()
+    if options.device != "cpu":
+        torch.cuda.empty_cache()
     results.part("PyTorch", bench_pytorch)
     results.log.close()
 
