@@ -17,6 +17,7 @@ import pathlib
 import platform
 import re
 import subprocess
+import sys
 import time
 
 import torch
@@ -98,6 +99,8 @@ class Results:
 
     def note(self, text, log=""):
         print(f"*** {text}", flush=True)
+        if log:
+            print(log, file=sys.stderr)
         self.data["notes"].append({"note": text})
 
     def add(self, row):
