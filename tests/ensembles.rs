@@ -62,7 +62,7 @@ fn water(folder: &Path, name: &str, config: &str) -> String {
         .to_owned()
 }
 
-/// A line of the log every 5/γ = 0.1 ps: see tests/python/check_ensembles.py.
+/// A line of the log every 5/γ = 0.1 ps: see `tests/python/check_ensembles.py`.
 fn langevin(temperature_k: f64) -> String {
     format!(
         "[run]\nsteps = 8000\ntimestep_fs = 0.5\n[dynamics]\nscheme = \"langevin\"\n\
