@@ -62,12 +62,12 @@ fn water(folder: &Path, name: &str, config: &str) -> String {
         .to_owned()
 }
 
-/// A line of the log every 5/γ = 0.1 ps: see `tests/python/check_ensembles.py`.
+/// A line of the log every 5/γ = 25 fs: see `tests/python/check_ensembles.py`.
 fn langevin(temperature_k: f64) -> String {
     format!(
         "[run]\nsteps = 8000\ntimestep_fs = 0.5\n[dynamics]\nscheme = \"langevin\"\n\
-         temperature_K = {temperature_k}\nfriction_per_ps = 50\n\
-         [output]\ndcd = false\nlog_every = 200\n[minimize]"
+         temperature_K = {temperature_k}\nfriction_per_ps = 200\n\
+         [output]\ndcd = false\nlog_every = 50\n[minimize]"
     )
 }
 
@@ -84,7 +84,7 @@ fn langevin_samples_the_canonical_ensemble() {
         &["ensemble", &cold, &hot, "3", "300", "500"]
     ));
     // Wrong on purpose: another temperature, another number of atoms, a bath that heeds nobody.
-    assert!(!check(&python, &["kinetic", &cold, "3", "330"]));
+    assert!(!check(&python, &["kinetic", &cold, "3", "310"]));
     assert!(!check(&python, &["kinetic", &cold, "4", "300"]));
     assert!(!check(
         &python,

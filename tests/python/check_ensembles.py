@@ -6,7 +6,7 @@
 
 Prints one line and exits with 0 for yes, 1 for no.  Replicas are independent; the first quarter of each is dropped and
 all are pooled, since one small molecule does not average itself.  A bath of friction γ lets the energy of a mode forget
-itself as exp(−γt): lines of the log that are 5/γ apart are independent to less than a hundredth.
+itself as exp(−γt), as long as γ/2 is below its frequency: lines of the log that are 5/γ apart are independent to less than a hundredth.
 """
 
 import collections
