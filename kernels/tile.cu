@@ -235,7 +235,7 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
         Stopwatch watch(cycles);
         // Forces stand between two pieces; without any they are all there is.  One place calls what
         // makes them, so that the compiler can put it there.
-        int last = max(program.pieces, 2) - 1;
+        int last = program.pieces == 0 ? 1 : program.pieces - 1;
         for (int step = 0; step < max(program.steps, 1); step++) {
             for (int piece = 0; piece <= last; piece++) {
                 if (piece > 0) evaluate_tile(tile, student, analytic, watch);
