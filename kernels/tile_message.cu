@@ -12,29 +12,33 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_phi.cu"
 
-// The work of a message is cut into rows, and these into halves of the channels; a warp takes one
+// The work of a message is cut into rows, and these into parts of the channels; a warp takes one
 // such task after the other, sixteen channels at a time.
+template <int PARTS>
 struct MessageTask {
-    static constexpr int HALVES = 2, BLOCKS = CHANNELS / 16 / HALVES;
-    int row, half;
+    static constexpr int BLOCKS = CHANNELS / 16 / PARTS;
+    int row, part;
 
-    __device__ explicit MessageTask(int task) : row(task / HALVES), half(task % HALVES) {}
-    __device__ int channel(int block) const { return 16 * (half * BLOCKS + block); }
-
-    // Filters of part p.
-    __device__ uint4 filter(const uint4* filters, int block, int p) const {
-        return filters[(p * (CHANNELS / 16) + half * BLOCKS + block) * WARP + threadIdx.x % WARP];
-    }
+    __device__ explicit MessageTask(int task) : row(task / PARTS), part(task % PARTS) {}
+    __device__ int channel(int block) const { return 16 * (part * BLOCKS + block); }
 };
 
-// W_f as lanes need it: of part p and sixteen channels, W[k, f] for f = g and g + 8 (second two words), k = 2t,
-// 2t + 1 and 2t + 8, 2t + 9 (second word of two).
+// W_f in shared memory: of part p and sixteen channels f, four matrices of 8 × 8, rows f and columns k.
 template <int M>
 __device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& student) {
     for (int n = threadIdx.x; n < 3 * CHANNELS / 16 * WARP; n += TILE_THREADS) {
         const uint2* groups = student.filter.columns + n / WARP * 2 * WARP + n % WARP;
-        tile.filter()[n] = uint4{groups[0].x, groups[0].y, groups[WARP].x, groups[WARP].y};
+        unsigned* matrices = &word(tile.filter(), n / WARP * 256) + n % WARP;
+        matrices[0] = groups[0].x, matrices[WARP] = groups[0].y;
+        matrices[2 * WARP] = groups[WARP].x, matrices[3 * WARP] = groups[WARP].y;
     }
+}
+
+// The lane's place in part p of W_f for channels f, …, f + 15.  Loaded as it is, W[f, k] for f = g (the second two
+// words g + 8) and k = 2t, 2t + 1 (every second word 2t + 8, 2t + 9); loaded transposed, f = 2t, 2t + 1 and k = g.
+template <int M>
+__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f) {
+    return tile.filter() + (p * CHANNELS + f) * RADIAL + threadIdx.x % WARP * 8;
 }
 
 // Of a row's sixteen neighbours what both directions of a message need.
@@ -79,8 +83,8 @@ struct MessageNear {
 };
 
 // Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
-__device__ inline void add_filtered(float& first, float& second, const uint4& filter, const float (&s)[2][4]) {
-    Pair16 w[4] = {two_floats(filter.x), two_floats(filter.y), two_floats(filter.z), two_floats(filter.w)};
+__device__ inline void add_filtered(float& first, float& second, const unsigned (&filter)[4], const float (&s)[2][4]) {
+    Pair16 w[4] = {two_floats(filter[0]), two_floats(filter[1]), two_floats(filter[2]), two_floats(filter[3])};
 #pragma unroll
     for (int n = 0; n < 2; n++) {
         first = fmaf(w[n].high, s[n][1], fmaf(w[n].low, s[n][0], first));
@@ -91,24 +95,25 @@ __device__ inline void add_filtered(float& first, float& second, const uint4& fi
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
 template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M;
+    // Few rows are cut into more tasks, so that they fill the warps.
+    constexpr int ROWS = 16 * M, PARTS = M == 1 ? 4 : 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
     Half* made = tile.h();
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask task(n);
+    for (int n = threadIdx.x / WARP; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
+        MessageTask<PARTS> task(n);
         int row = task.row, count = tile.count[row];
-        const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        const Slot* slots = tile.slots(row);
         MessageNear near;
         if (count > 0) near = MessageNear(slots);
 #pragma unroll 1
-        for (int block = 0; block < MessageTask::BLOCKS; block++) {
+        for (int block = 0; block < BLOCKS; block++) {
             int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
             // What comes from far is asked for early.
             int by_element = tile.batch.element[row] * CHANNELS + own_channel;
             float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
-            uint4 filter[3];
+            unsigned filter[3][4];
 #pragma unroll
-            for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
+            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
             float sum[8] = {};  // (channels g and g + 8, q and v)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
@@ -156,11 +161,11 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
         }
     }
     __syncthreads();
-    for (int n = threadIdx.x; n < 3 * ROWS * CHANNELS / 2; n += TILE_THREADS) {
-        int row = n / (CHANNELS / 2), f2 = n % (CHANNELS / 2) * 2;
-        int axis = row / ROWS;
-        word(tile.scratch.v_before, (axis * TILE_ROWS_MAX + row % ROWS) * CHANNELS + f2) = word(tile.v(), row * STRIDE_F + f2);
-        word(tile.v(), row * STRIDE_F + f2) = word(made, row * STRIDE_F + f2);
+    for (int n = threadIdx.x; n < 3 * ROWS * CHANNELS / 8; n += TILE_THREADS) {
+        int row = n / (CHANNELS / 8), f8 = n % (CHANNELS / 8) * 8;
+        uint4 &now = eight(tile.v(), row * STRIDE_F + f8), &before = eight(tile.v_before(), row * CHANNELS + f8);
+        before = now;
+        now = eight(made, row * STRIDE_F + f8);
     }
     __syncthreads();
 }
@@ -175,21 +180,21 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
 // What a row with more than sixteen neighbours has summed up waits in `x`.
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, AXIS = TILE_ROWS_MAX * CHANNELS, BLOCKS = MessageTask::BLOCKS;
+    constexpr int ROWS = 16 * M, AXIS = ROWS * CHANNELS, PARTS = 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
     static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= ROWS * STRIDE_X * sizeof(Half), "sums fit into x");
     int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-    for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask task(n);
+    for (int n = threadIdx.x / WARP; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
+        MessageTask<PARTS> task(n);
         int row = task.row, count = tile.count[row];
         // The task's vectors before the message and gradients by them: lane n has channels 2n and 2n + 1.
         unsigned v_before[3], dv_before[3];
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             int at = axis * AXIS + row * CHANNELS + task.channel(0) + 2 * lane;
-            v_before[axis] = word(tile.scratch.v_before, at);
-            dv_before[axis] = word(tile.scratch.dv_before, at);
+            v_before[axis] = word(tile.v_before(), at);
+            dv_before[axis] = word(tile.dv_before(), at);
         }
-        const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        const Slot* slots = tile.slots(row);
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
             MessageNear near(slots + start);
@@ -200,10 +205,10 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
 
                 // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
                 float sum[10] = {};
-                uint4 filter[3];
-#pragma unroll
-                for (int p = 0; p < 3; p++) filter[p] = task.filter(tile.filter(), block, p);
                 {
+                    unsigned filter[3][4];
+#pragma unroll
+                    for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
                     unsigned d[4];
                     float s[2][4] = {}, along[2][4] = {};
                     near.load_channels(d, tile.h() + channel, STRIDE_F);
@@ -224,40 +229,32 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                     add_filtered(sum[1], sum[6], filter[1], along);
                 }
 
-                // Right factors φ W: words of W are turned so that two channels share one.
+                // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
                 {
-                    unsigned d[4], phi[3][2];
+                    unsigned d[4], w[3][4];
+#pragma unroll
+                    for (int p = 0; p < 3; p++) load_transposed(w[p], filter_at(tile, p, channel));
 #pragma unroll
                     for (int p = 0; p < 3; p++)
 #pragma unroll
-                        for (int n = 0; n < 2; n++) phi[p][n] = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * n + 2 * t);
-                    // (radial functions 0 … 7 and 8 … 15, channels 0 … 7 and 8 … 15)
-                    auto turned = [&](unsigned (&w)[2][2], const uint4& filter) {
-                        w[0][0] = transposed(filter.x), w[1][0] = transposed(filter.y);
-                        w[0][1] = transposed(filter.z), w[1][1] = transposed(filter.w);
-                    };
-                    unsigned w[2][2];
+                        for (int i = 0; i < 2; i++) {
+                            unsigned phi = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * i + 2 * t);
+#pragma unroll
+                            for (int n = 0; n < 2; n++) w[p][2 * i + n] = times(w[p][2 * i + n], phi);
+                        }
                     near.load_neighbours(d, tile.h() + channel, STRIDE_F);
-                    turned(w, filter[0]);
 #pragma unroll
-                    for (int n = 0; n < 2; n++) multiply_add(by_r[n], d, {times(w[n][0], phi[0][0]), times(w[n][1], phi[0][1])});
-                    unsigned b[2][2];
-                    turned(b, filter[1]);
-                    turned(w, filter[2]);
-#pragma unroll
-                    for (int n = 0; n < 2; n++)
-#pragma unroll
-                        for (int i = 0; i < 2; i++) b[n][i] = times(b[n][i], phi[1][i]), w[n][i] = times(w[n][i], phi[2][i]);
+                    for (int n = 0; n < 2; n++) multiply_add(by_r[n], d, {w[0][n], w[0][2 + n]});
 #pragma unroll
                     for (int axis = 0; axis < 3; axis++) {
                         near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
                         unsigned before[2];
 #pragma unroll
-                        for (int n = 0; n < 2; n++) before[n] = __shfl_sync(WHOLE_WARP, v_before[axis], 8 * block + 4 * n + t);
+                        for (int i = 0; i < 2; i++) before[i] = __shfl_sync(WHOLE_WARP, v_before[axis], 8 * block + 4 * i + t);
 #pragma unroll
                         for (int n = 0; n < 2; n++) {
-                            multiply_add(by_u[axis][n], d, {b[n][0], b[n][1]});
-                            multiply_add(by_r[n], d, {times(w[n][0], before[0]), times(w[n][1], before[1])});
+                            multiply_add(by_u[axis][n], d, {w[1][n], w[1][2 + n]});
+                            multiply_add(by_r[n], d, {times(w[2][n], before[0]), times(w[2][2 + n], before[1])});
                         }
                     }
                 }
@@ -295,7 +292,7 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
                         own_phi[2 * CHANNELS] = half_of(of_c);
 #pragma unroll
                         for (int axis = 0; axis < 3; axis++)
-                            tile.scratch.dv_before[axis * AXIS + row * CHANNELS + own_channel] =
+                            tile.dv_before()[axis * AXIS + row * CHANNELS + own_channel] =
                                 half_of(fmaf(phi_c, sum[2 + axis], own_dv[axis]));
                     }
                 }
@@ -329,8 +326,7 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
             // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
             halve(gradient, 8, 2);
             halve(gradient, 4, 1);
-            int of_lane = row * TILE_ROWS_MAX + start + g + t / 2 * 8;
-            float* partial = reinterpret_cast<float*>(tile.scratch.partial + of_lane * MessageTask::HALVES + task.half);
+            float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8) + task.part);
             two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
         }
     }
