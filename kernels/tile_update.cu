@@ -135,8 +135,9 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         return word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + place.channel);
     };
 
-    // What waits until its place is free takes that of U, which nobody needs any more.
-    auto turn = [](int n, int axis) { return Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6 + axis; };
+    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where U was kept.
+    Half* of_v = tile.h();
+    auto waiting = [](int n) { return Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6; };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
     Half* operand = LAST ? tile.x() : tile.phi();
@@ -211,7 +212,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         }
     }
 
-    // By q, and by U and V: what U gets goes to `v` at once, V's part waits for `h` and `x`.
+    // By q, and by U and V: what U gets goes to `v`.
     {
         Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
         __syncthreads();
@@ -246,63 +247,74 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
                     word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
-                    keep(tile, turn(n, axis),
-                         two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
-                                    fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1])));
+                    unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
+                                             fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
+                    if (axis == 0)
+                        keep(tile, waiting(n), dv);
+                    else
+                        word(of_v, (axis * ROWS + row) * STRIDE_F + place.channel) = dv;
                 }
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
             }
         }
     }
-    __syncthreads();
-    Half* of_v = tile.h();
+    {
+        unsigned words[2 * M];
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++)
+        for (int n = 0; n < 2 * M; n++) words[n] = own(tile, waiting(n));
+        __syncthreads();
 #pragma unroll
-        for (int axis = 0; axis < 3; axis++)
-            word(of_v, (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = own(tile, turn(n, axis));
+        for (int n = 0; n < 2 * M; n++) word(of_v, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = words[n];
+    }
 
-    // dv = dU W_uᵀ + dV W_vᵀ, which waits until nobody reads `v` any more.
+    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
     {
         Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
         __syncthreads();
 #pragma unroll 1
-        for (int i = 0; i < 3 * M; i++) {
-            int axis = i % 3, m = i / 3;
-            float dv[1][4] = {};
-            unsigned kept_words[2] = {};
+        for (int m = 0; m < M; m++) {
+            unsigned made[3][2], kept_words[3][2] = {};
             if constexpr (!LAST)
-                for (int half = 0; half < 2; half++) kept_words[half] = dv_word(axis, place.row(m, half));
-            mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
-            mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half);
-                float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
-                float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
-                if constexpr (LAST) {
-                    dv_word(axis, row) = two_halves(d[0], d[1]);
-                } else {
-                    // Forward: v += b U keeps v
-                    Pair16 kept = two_floats(kept_words[half]);
-                    d[0] += kept.low;
-                    d[1] += kept.high;
+                for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+                    for (int half = 0; half < 2; half++) kept_words[axis][half] = dv_word(axis, place.row(m, half));
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++) {
+                float dv[1][4] = {};
+                mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+                mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int row = place.row(m, half);
+                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
+                    float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
+                    if constexpr (LAST) {
+                        dv_word(axis, row) = two_halves(d[0], d[1]);
+                    } else {
+                        // Forward: v += b U keeps v
+                        Pair16 kept = two_floats(kept_words[axis][half]);
+                        d[0] += kept.low;
+                        d[1] += kept.high;
+                    }
+                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
                 }
-                keep(tile, turn(2 * m + half, axis), two_halves(d[0] * gate.x, d[1] * gate.y));
             }
+            __syncthreads();
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
         }
     }
-    __syncthreads();
 #pragma unroll 4
     for (int n = 0; n < 2 * M; n++) {
         int row = place.row(n / 2, n % 2);
         float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
         float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
         word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++)
-            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = own(tile, turn(n, axis));
     }
     __syncthreads();
 }
