@@ -181,11 +181,12 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
     for (int n = threadIdx.x / WARP; n < MessageTask::HALVES * tile.batch.rows; n += TILE_WARPS) {
         MessageTask task(n);
         int row = task.row, count = tile.count[row];
-        // The task's vectors before the message and gradients by them: lane n has channels 2n and 2n + 1.
+        // The task's vectors before the message and gradients by them: lane n has channels 2n and 2n + 1, as far
+        // as the task has channels.
         unsigned v_before[3], dv_before[3];
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            int at = axis * AXIS + row * CHANNELS + task.channel(0) + 2 * lane;
+            int at = axis * AXIS + row * CHANNELS + task.channel(0) + 2 * (lane % (8 * BLOCKS));
             v_before[axis] = word(tile.scratch.v_before, at);
             dv_before[axis] = word(tile.scratch.dv_before, at);
         }

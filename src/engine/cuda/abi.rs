@@ -18,7 +18,6 @@ use cudarc::driver::{
     LaunchArgs, LaunchConfig, PinnedHostSlice, PushKernelArg, sys,
 };
 
-use super::images;
 use crate::student::{Architecture, Student};
 
 /// The address of an array of `T` on the device, or of none.
@@ -293,11 +292,6 @@ impl Sizes {
             radial,
             tensor_channels,
         }
-    }
-
-    /// Any that there are kernels for, where there is no student.
-    pub fn any() -> Self {
-        images::FIRST
     }
 
     /// Threads a block of the density: one for each component and radial function, in whole warps.

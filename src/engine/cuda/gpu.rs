@@ -9,7 +9,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::abi::{self, Argument, Sizes};
-use super::images;
+use super::images::{self, Image};
 use crate::error::{Error, Result};
 use crate::student::Student;
 
@@ -62,7 +62,7 @@ impl Kernels {
     }
 }
 
-/// A GPU with the kernels for students of one size.
+/// A GPU with the kernels for students of up to one size.
 pub struct Gpu {
     /// The one stream that does all the work.
     pub(super) stream: Arc<CudaStream>,
@@ -126,9 +126,10 @@ fn count() -> Result<usize> {
 }
 
 impl Gpu {
-    /// GPU number `ordinal` with the kernels for a student, or with any where there is none.
+    /// GPU number `ordinal` with the kernels that a student fits into, or with any where there is none.
     pub fn open(ordinal: usize, student: Option<&Student>) -> Result<Self> {
-        let sizes = student.map_or_else(Sizes::any, Sizes::of);
+        let image = image_for(student)?;
+        let sizes = image.sizes;
         let count = count()?;
         if ordinal >= count {
             return Err(Error::input(format!("there is no GPU {ordinal}"))
@@ -146,7 +147,7 @@ impl Gpu {
             return Err(Error::run(what).hint("use `--device cpu`"));
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
-        let module = load(&context, sizes, capability)?;
+        let module = load(&context, image, capability)?;
         check_sizes(&module, &stream, sizes)?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
@@ -330,29 +331,39 @@ pub fn failed(to: &str) -> impl FnOnce(DriverError) -> Error {
     move |source| Error::run(format!("the GPU failed ({to}): {source}"))
 }
 
+/// The kernels for a student, or any where there is none.
+fn image_for(student: Option<&Student>) -> Result<&'static Image> {
+    let sizes = student.map(Sizes::of);
+    images::image_for(sizes).ok_or_else(|| {
+        let of = sizes.map_or_else(String::new, |sizes| {
+            let Sizes {
+                channels,
+                radial,
+                tensor_channels,
+            } = sizes;
+            format!(
+                " for a student of {channels} channels, {radial} radial functions and \
+                 {tensor_channels} tensors"
+            )
+        });
+        Error::run(format!("there are no GPU kernels{of}")).hint("use `--device cpu`")
+    })
+}
+
 /// Machine code if there is some for this GPU and the driver takes it, else text that it compiles.
 fn load(
     context: &Arc<CudaContext>,
-    sizes: Sizes,
+    image: &Image,
     capability: (i32, i32),
 ) -> Result<Arc<CudaModule>> {
-    let cubin = images::cubin(sizes, capability);
+    let cubin = image.cubin(capability);
     let module = cubin.and_then(|code| context.load_module(Ptx::from_binary(code)).ok());
     if let Some(module) = module {
         return Ok(module);
     }
-    let text = images::ptx(sizes).ok_or_else(|| {
-        let Sizes {
-            channels,
-            radial,
-            tensor_channels,
-        } = sizes;
-        Error::run(format!(
-            "there are no GPU kernels for a student of {channels} channels, {radial} radial \
-             functions and {tensor_channels} tensors"
-        ))
-        .hint("use `--device cpu`")
-    })?;
+    let text = image
+        .ptx()
+        .ok_or_else(|| Error::run("the GPU kernels in this program are damaged"))?;
     context
         .load_module(Ptx::from_src(text))
         .map_err(failed("compile the kernels"))
