@@ -73,9 +73,15 @@ __device__ inline double kinetic_ev(const Atoms& atoms) {
     return 0.5 * twice / ACCELERATION;
 }
 
-// One operator on the atoms of this lane.
+// ξ of the bath for an atom of a replica in a step.
+__device__ inline double3 noise_of(const Conditions& conditions, int replica, unsigned long long step, int atom) {
+    const unsigned* identity = conditions.identity + 2 * replica;
+    return normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
+}
+
+// One operator on the atoms of this lane; `noise` is ξ of all of them, (N, 3), unless it is made here.
 __device__ inline void operate(Operation operation, double fraction, const Conditions& conditions, int replica,
-                               unsigned long long step, const Atoms& atoms) {
+                               unsigned long long step, const double* noise, const Atoms& atoms) {
     const double* parameters = conditions.parameters + 3 * replica;
     double timestep_fs = parameters[0], decay = parameters[1], noise_ev = parameters[2];
     for (int atom = threadIdx.x % WARP; atom < atoms.count; atom += WARP) {
@@ -90,11 +96,11 @@ __device__ inline void operate(Operation operation, double fraction, const Condi
             for (int axis = 0; axis < 3; axis++) x[axis] += time_fs * v[axis];
         } else {
             double width = sqrt(noise_ev * ACCELERATION / mass);
-            const unsigned* identity = conditions.identity + 2 * replica;
-            double3 noise = normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
-            v[0] = decay * v[0] + width * noise.x;
-            v[1] = decay * v[1] + width * noise.y;
-            v[2] = decay * v[2] + width * noise.z;
+            double3 xi = noise ? double3{noise[3 * atom], noise[3 * atom + 1], noise[3 * atom + 2]}
+                               : noise_of(conditions, replica, step, atom);
+            v[0] = decay * v[0] + width * xi.x;
+            v[1] = decay * v[1] + width * xi.y;
+            v[2] = decay * v[2] + width * xi.z;
         }
     }
 }
@@ -118,7 +124,9 @@ __device__ inline void integrate_replica(
     // constant
     int replica, const Batch& batch, const Conditions& conditions, const Piece& piece,
     // in and out
-    const State& state, const State& saved, const Progress& progress) {
+    const State& state, const State& saved, const Progress& progress,
+    // ξ of the replica's atoms, (N, 3), for even steps and so much further for odd ones, if it was made before
+    const double* noise = nullptr, int to_odd = 0) {
     bool first_lane = threadIdx.x % WARP == 0;
     Atoms atoms(batch, state, replica), saved_atoms(batch, saved, replica);
     int* fault = progress.fault + 4 * replica;
@@ -143,7 +151,7 @@ __device__ inline void integrate_replica(
     for (int n = 0; n < piece.operations && running; n++) {
         bool bath = piece.operation[n] == BATH;
         double before = bath ? kinetic_ev(atoms) : 0.0;
-        operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, step, atoms);
+        operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, step, noise ? noise + step % 2 * to_odd : nullptr, atoms);
         __syncwarp();
         if (bath) {
             kinetic = kinetic_ev(atoms);

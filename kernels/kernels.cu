@@ -23,7 +23,12 @@
 
 #include "tile.cu"
 
-// What the host must know of these kernels, in the order of `Sizes` there.
+// What a tile keeps in global memory.
+template <int M>
+constexpr int TILE_SCRATCH = ON_CHIP<M> ? 0 : Scratch<M>::BYTES;
+
+// What the host must know of these kernels, in the order of `Sizes` there; at last the bytes that tiles of 16, 32
+// and 64 rows need of shared and of global memory, which differ between GPUs.
 extern "C" __device__ const int kernel_sizes[] = {
     CHANNELS,          RADIAL,          TENSOR_CHANNELS,         ELEMENTS_MAX,
     sizeof(Batch),     sizeof(State),   sizeof(Progress),        sizeof(Pairs),
@@ -32,7 +37,7 @@ extern "C" __device__ const int kernel_sizes[] = {
     DENSITY_THREADS,   DENSITY_BACKWARD_THREADS,                 PRODUCT_THREADS,
     TILE_COLUMNS,      READOUT_THREADS, FORCES_THREADS,          INTEGRATE_THREADS,
     sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
-    sizeof(ScratchArrays),              PIECES_MAX,              TILE_THREADS,
-    Own::WORDS,        sizeof(Slot),    TILE_STAGES,     Regions<1>::BYTES,       Regions<2>::BYTES,
-    Regions<4>::BYTES,
+    PIECES_MAX,        TILE_THREADS,    TILE_STAGES,
+    Regions<1>::BYTES, Regions<2>::BYTES,                        Regions<4>::BYTES,
+    TILE_SCRATCH<1>,   TILE_SCRATCH<2>, TILE_SCRATCH<4>,
 };

@@ -25,14 +25,6 @@ struct Tiles {
     const int* replica;  // (R,)
 };
 
-// One block's part of these arrays begins at its number times the size of a part.
-struct ScratchArrays {
-    unsigned* own;
-    Half *v_before, *dv_before;
-    Slot* slots;
-    float4 *partial, *gradient;
-};
-
 struct Analytic {
     const double* reference_ev;      // (R,)
     const double* well_ev_per_ang2;  // (wells,)
@@ -75,10 +67,10 @@ struct Cursor {
 
 // The arrays of a tile at their places.
 template <int M>
-__device__ __forceinline__ Tile<M> lay_out(const ScratchArrays& arrays) {
+__device__ __forceinline__ Tile<M> lay_out(unsigned char* scratch) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M> tile;
-    // Eight-byte numbers, 33 a row.
+    // Eight-byte numbers, 39 a row.
     Cursor cursor{tile_shared + Regions<M>::STATE};
     for (State* state : {&tile.state, &tile.saved}) {
         state->position_ang = cursor.take<double>(3 * ROWS);
@@ -95,6 +87,7 @@ __device__ __forceinline__ Tile<M> lay_out(const ScratchArrays& arrays) {
     tile.conditions.parameters = cursor.take<double>(3 * REPLICAS);
     tile.reference_ev = cursor.take<double>(REPLICAS);
     tile.adjacent = cursor.take<unsigned long long>(ROWS);
+    tile.noise = cursor.take<double>(2 * 3 * ROWS);
 
     // Four-byte numbers, 11 a row and one more.
     tile.batch.first_row = cursor.take<int>(REPLICAS + 1);
@@ -105,14 +98,7 @@ __device__ __forceinline__ Tile<M> lay_out(const ScratchArrays& arrays) {
     tile.progress.fault = cursor.take<int>(4 * REPLICAS);
     tile.conditions.identity = cursor.take<unsigned>(2 * REPLICAS);
 
-    size_t block = blockIdx.x;
-    tile.scratch.own = arrays.own + block * Own::WORDS * TILE_THREADS;
-    tile.scratch.v_before = arrays.v_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
-    tile.scratch.dv_before = arrays.dv_before + block * 3 * TILE_ROWS_MAX * CHANNELS;
-    size_t first_slot = block * TILE_ROWS_MAX * TILE_ROWS_MAX;
-    tile.scratch.slots = arrays.slots + first_slot;
-    tile.scratch.partial = arrays.partial + first_slot * 2;
-    tile.scratch.gradient = arrays.gradient + first_slot;
+    tile.scratch = scratch + size_t(blockIdx.x) * Scratch<M>::BYTES;
     return tile;
 }
 
@@ -182,13 +168,29 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
     __syncthreads();
 }
 
-// Energies and forces of a tile's running replicas.
+// ξ for the step that a tile's replicas make `ahead` steps from now.  It takes a warp thousands of cycles, one
+// operation waiting for the other, so it is made while others have something else to do.
 template <int M>
-__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
+__device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
+    // The last threads: the first warps look at faults.
+    int row = TILE_THREADS - 1 - int(threadIdx.x);
+    if (row >= tile.batch.rows) return;
+    int replica = tile.batch.replica[row], atom = row - tile.batch.first_row[replica];
+    unsigned long long step = tile.progress.step[replica] + ahead;
+    double3 xi = noise_of(tile.conditions, replica, step, atom);
+    double* noise = tile.noise + 3 * (step % 2 * Tile<M>::ROWS + row);
+    noise[0] = xi.x, noise[1] = xi.y, noise[2] = xi.z;
+}
+
+// Energies and forces of a tile's running replicas, and what the next step's bath needs.
+template <int M>
+__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, bool bath,
+                                              Stopwatch& watch) {
     int warp = threadIdx.x / WARP;
     tile_pairs(tile, student);
     __syncthreads();
     for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
+    if (bath) make_noise(tile, 1);
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
@@ -227,21 +229,25 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
 template <int M>
 __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
-                                  const Analytic& analytic, const ScratchArrays& arrays, unsigned long long* cycles) {
-    Tile<M> tile = lay_out<M>(arrays);
+                                  const Analytic& analytic, unsigned char* scratch, unsigned long long* cycles) {
+    Tile<M> tile = lay_out<M>(scratch);
     copy_filter(tile, student);
     for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);
         // Forces stand between two pieces; without any they are all there is.  One place calls what
         // makes them, so that the compiler can put it there.
-        int last = max(program.pieces, 2) - 1;
+        int last = program.pieces == 0 ? 1 : program.pieces - 1;
+        bool bath = program.pieces > 0 && program.piece[0].program_has_bath;
+        if (bath) make_noise(tile, 0);
+        __syncthreads();
         for (int step = 0; step < max(program.steps, 1); step++) {
             for (int piece = 0; piece <= last; piece++) {
-                if (piece > 0) evaluate_tile(tile, student, analytic, watch);
+                if (piece > 0) evaluate_tile(tile, student, analytic, bath, watch);
                 if (program.pieces == 0) continue;
                 for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
-                    integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress);
+                    integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress,
+                                      tile.noise + 3 * tile.batch.first_row[replica], 3 * Tile<M>::ROWS);
                 __syncthreads();
                 watch.lap(STAGE_INTEGRATE);
             }
@@ -253,18 +259,18 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
 // The same for tiles of 16, 32 and 64 rows: a row's bits are those of any of them.
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_16(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
-    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
-    step_tiles<1>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+    Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
+    step_tiles<1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_32(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
-    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
-    step_tiles<2>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+    Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
+    step_tiles<2>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) step_tiles_64(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
-    Analytic analytic, ScratchArrays arrays, unsigned long long* cycles) {
-    step_tiles<4>(tiles, program, student, batch, state, progress, conditions, analytic, arrays, cycles);
+    Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
+    step_tiles<4>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }

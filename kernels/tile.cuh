@@ -16,7 +16,6 @@
 
 constexpr int TILE_WARPS = CHANNELS / 8;
 constexpr int TILE_THREADS = TILE_WARPS * WARP;
-constexpr int TILE_ROWS_MAX = 64;
 constexpr float GRADIENT_SCALE = 64.0f;
 // The second half of the warps shares the T tensor channels, and the readout's, with the first one.
 static_assert(TENSOR_CHANNELS == 0 || 2 * TENSOR_CHANNELS == CHANNELS, "a tile's warps share tensor channels by two");
@@ -74,6 +73,51 @@ alignas(16) static unsigned char tile_shared[227 << 10];
 extern __shared__ __align__(16) unsigned char tile_shared[];
 #endif
 
+// Words that a thread keeps for itself, from the forward to the backward pass: it has 2 M rows.
+template <int M>
+struct Own {
+    static constexpr int ROWS = 2 * M;
+    static constexpr int UV = 0;                           // U and V of 2 layers, 3 axes each
+    static constexpr int DOT = UV + 2 * ROWS * 6;          // U·V of 2 layers
+    static constexpr int FACTORS = DOT + 2 * ROWS;         // c and b of 2 layers
+    static constexpr int BEFORE = FACTORS + 2 * ROWS * 2;  // before the silu of update 1, update 2 and φ
+    static constexpr int TENSOR = BEFORE + 3 * ROWS;       // t, 5 components, of the rows that a half of the warps has
+    static constexpr int WORDS = TENSOR + (M + 1) / 2 * 2 * 5;
+};
+
+// A neighbour of a row and all that the network sees of it.
+struct alignas(16) Slot {
+    float unit[3];               // from the row to the neighbour
+    unsigned who;                // the neighbour's row, and 2¹⁶ times its element
+    unsigned basis[RADIAL / 2];  // B, two in a word; words t and t + 4 lie side by side: a lane needs both for a product
+    unsigned slope[RADIAL / 2];  // B'
+};
+
+// What a tile keeps between stages, an array each.
+template <int M>
+struct Scratch {
+    static constexpr int ROWS = 16 * M;
+    static constexpr int OWN = 0;                                                     // (Own::WORDS, threads) words
+    static constexpr int V_BEFORE = OWN + Own<M>::WORDS * TILE_THREADS * 4;           // (3, M, F) halves: vectors before the message
+    static constexpr int DV_BEFORE = V_BEFORE + 3 * ROWS * CHANNELS * 2;              // (3, M, F) halves: the gradient by them
+    static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M) slots: neighbours of each row, in sixteens
+    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M, 2) float4: gradients by pairs of the message,
+                                                                                      // by half of the channels each
+    static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * 2 * int(sizeof(float4));  // (M, M) float4: dE/dd of a row and its partner, and r;
+                                                                                      // at first repulsion's dE/dr
+    static constexpr int BYTES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
+};
+
+// Sixteen rows leave room in shared memory for what larger tiles keep in global memory, where a GPU has
+// 227 KiB of it: a step of few replicas waits for memory more than for anything else.
+#if defined(EMULATED) || __CUDA_ARCH__ >= 900
+template <int M>
+constexpr bool ON_CHIP = M == 1;
+#else
+template <int M>
+constexpr bool ON_CHIP = false;
+#endif
+
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
 // `x` and `q` for the gradients by densities.
@@ -88,52 +132,15 @@ struct Regions {
     static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
     // See lay_out: eight-byte and four-byte numbers for each row or replica.
-    static constexpr int EIGHTS = 33, FOURS = 11;
-    static constexpr int BYTES = STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS);
+    static constexpr int EIGHTS = 39, FOURS = 11;
+    static constexpr int SCRATCH = (STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS) + 15) / 16 * 16;
+    static constexpr int BYTES = SCRATCH + (ON_CHIP<M> ? Scratch<M>::BYTES : 0);
+    static_assert(BYTES <= 227 << 10, "a block's shared memory");
     static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (FILTER - X) / 2;  // in halves
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
 };
 
-// Words that threads keep for themselves in global memory, from the forward to the backward pass.
-struct Own {
-    static constexpr int UV = 0;                        // U and V of 2 layers, 8 rows, 3 axes each
-    static constexpr int DOT = UV + 2 * 8 * 6;          // U·V of 2 layers, 8 rows
-    static constexpr int FACTORS = DOT + 2 * 8;         // c and b of 2 layers, 8 rows
-    static constexpr int BEFORE = FACTORS + 2 * 8 * 2;  // before the silu of update 1, update 2 and φ, 8 rows
-    static constexpr int TENSOR = BEFORE + 3 * 8;       // t of 4 rows, 5 components
-    static constexpr int WORDS = TENSOR + 4 * 5;
-};
-
-// A neighbour of a row and all that the network sees of it.
-struct alignas(16) Slot {
-    float unit[3];               // from the row to the neighbour
-    unsigned who;                // the neighbour's row, and 2¹⁶ times its element
-    unsigned basis[RADIAL / 2];  // B, two in a word, in the order of `place_of_word`
-    unsigned slope[RADIAL / 2];  // B'
-
-    __device__ void set_neighbour(const float (&u)[3], int row, int element) {
-        unit[0] = u[0], unit[1] = u[1], unit[2] = u[2];
-        who = unsigned(row) | unsigned(element) << 16;
-    }
-    __device__ void set_empty(int row, int element) {
-        set_neighbour({0.0f, 0.0f, 0.0f}, row, element);
-        for (int n = 0; n < RADIAL / 2; n++) basis[n] = slope[n] = 0;
-    }
-};
-
-// Words t and t + 4 lie side by side: a lane needs both for a product.
-__device__ inline int place_of_word(int word) { return 2 * (word % 4) + word / 4; }
-
-// Global memory that one block works in.
-struct Scratch {
-    unsigned* own;      // (Own::WORDS, threads)
-    Half* v_before;     // (3, 64, F) vectors before the message
-    Half* dv_before;    // (3, 64, F) the gradient by them
-    Slot* slots;        // (64, 64) up to 64 neighbours of each row, in sixteens
-    float4* partial;    // (64, 64, 2) gradients by pairs of the message, by half of the channels each
-    float4* gradient;   // (64, 64) dE/dd of a row and its partner, and r; at first repulsion's dE/dr
-};
 
 template <int M>
 struct Tile {
@@ -142,7 +149,8 @@ struct Tile {
     State state, saved;
     Progress progress;
     Conditions conditions;
-    Scratch scratch;
+    unsigned char* scratch;        // as Scratch has it, unless it is ON_CHIP
+    double* noise;                 // (2, M, 3) standard normal numbers of a step to come, after its parity
     const double* reference_ev;    // (R,)
     double* energy_of_row_ev;      // (M,)
     unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour
@@ -156,7 +164,20 @@ struct Tile {
     static __device__ Half* h() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::H); }      // (M, F)
     static __device__ Half* x() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::X); }      // (M, 2F + T)
     static __device__ float* q() { return reinterpret_cast<float*>(tile_shared + Regions<M>::Q); }    // (M, F)
-    static __device__ uint4* filter() { return reinterpret_cast<uint4*>(tile_shared + Regions<M>::FILTER); }  // see copy_filter
+    static __device__ Half* filter() { return reinterpret_cast<Half*>(tile_shared + Regions<M>::FILTER); }  // see copy_filter
+
+    template <class T>
+    __device__ T* kept(int place) const {
+        if constexpr (ON_CHIP<M>)
+            return reinterpret_cast<T*>(tile_shared + Regions<M>::SCRATCH + place);
+        else
+            return reinterpret_cast<T*>(scratch + place);
+    }
+    __device__ Half* v_before() const { return kept<Half>(Scratch<M>::V_BEFORE); }
+    __device__ Half* dv_before() const { return kept<Half>(Scratch<M>::DV_BEFORE); }
+    __device__ Slot* slots(int row) const { return kept<Slot>(Scratch<M>::SLOTS) + row * ROWS; }
+    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M>::PARTIAL) + (row * ROWS + slot) * 2; }
+    __device__ float4& gradient(int row, int partner) const { return kept<float4>(Scratch<M>::GRADIENT)[row * ROWS + partner]; }
 };
 
 // ── Products ─────────────────────────────────────────────────────────────────────────────────────
@@ -240,21 +261,32 @@ struct Place {
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }
+__device__ inline uint4& eight(Half* array, int index) { return *reinterpret_cast<uint4*>(array + index); }
 __device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
 __device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
 
-// A thread's own words; they pass by the first cache, which the slots need.
-__device__ inline unsigned own(const Scratch& scratch, int slot) {
-    return __ldcg(scratch.own + size_t(slot) * TILE_THREADS + threadIdx.x);
+// A thread's own words; in global memory they pass by the first cache, which the slots need.
+template <int M>
+__device__ inline unsigned own(const Tile<M>& tile, int slot) {
+    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
+    if constexpr (ON_CHIP<M>)
+        return *word;
+    else
+        return __ldcg(word);
 }
-__device__ inline void keep(const Scratch& scratch, int slot, unsigned word) {
-    __stcg(scratch.own + size_t(slot) * TILE_THREADS + threadIdx.x, word);
+template <int M>
+__device__ inline void keep(const Tile<M>& tile, int slot, unsigned kept) {
+    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
+    if constexpr (ON_CHIP<M>)
+        *word = kept;
+    else
+        __stcg(word, kept);
 }
 // Words to be asked for before a product and used after it: they come from far.
-template <int COUNT>
-__device__ inline void fetch(unsigned (&words)[COUNT], const Scratch& scratch, int first_slot) {
+template <int M, int COUNT>
+__device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M>& tile, int first_slot) {
 #pragma unroll
-    for (int n = 0; n < COUNT; n++) words[n] = own(scratch, first_slot + n);
+    for (int n = 0; n < COUNT; n++) words[n] = own(tile, first_slot + n);
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the

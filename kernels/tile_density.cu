@@ -77,7 +77,7 @@ template <int M, class Store>
 __device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, Store store) {
     int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
     int count = tile.count[row];
-    const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+    const Slot* slots = tile.slots(row);
     for (int e = 0; e < elements; e++) {
         float sum[2][4] = {};
 #pragma unroll 1
@@ -169,7 +169,7 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
                 int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
                 float2 gate = two(student.gate2, by_element);
                 unsigned t = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
-                keep(tile.scratch, Own::TENSOR + n * 5 + c - 4, t);
+                keep(tile, Own<M>::TENSOR + n * 5 + c - 4, t);
                 Pair16 rounded = two_floats(t);
                 t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
                 t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
@@ -238,11 +238,17 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
         // A warp a row, sixteen neighbours at a time.
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
             int neighbours = tile.count[row], g = lane / 4, t = lane % 4;
-            const Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+            const Slot* slots = tile.slots(row);
             for (int start = 0; start < neighbours; start += 16) {
                 Sixteen near(slots + start);
                 unsigned slope[4];
                 Sixteen::load(slope, slots[start].slope);
+                // Lane t = 0, 1 has the first neighbour in the end, 2, 3 the second: what is known of it is asked for early.
+                int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
+                const float* of_message = reinterpret_cast<const float*>(tile.partial(row, n));
+                float4& of_pair = tile.gradient(row, half == 0 ? near.row[0] : near.row[1]);
+                float2 one = two(of_message, part), other = two(of_message, 4 + part);
+                float4 sum = of_pair;
                 // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
                 float by_y[2][4] = {}, by_r[2][4] = {};
                 for (int e = 0; e < student.elements; e++) {
@@ -252,30 +258,27 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
 #pragma unroll
                     for (int i = 0; i < 4; i++) b[i] = here[i % 2] ? near.basis[i] : 0, s[i] = here[i % 2] ? slope[i] : 0;
 #pragma unroll
-                    for (int n = 0; n < 2; n++) {
-                        int c = 8 * n + g;
-                        if (8 * n >= first + count || 8 * n + 8 <= first) continue;
+                    for (int i = 0; i < 2; i++) {
+                        int c = 8 * i + g;
+                        if (8 * i >= first + count || 8 * i + 8 <= first) continue;
                         uint2 da = {0, 0};
                         if (c >= first && c < first + count) {
                             int at = ((c - first) * ROWS + row) * stride + e * RADIAL + 2 * t;
                             da = {word(tile.x(), at), word(tile.x(), at + 8)};
                         }
-                        multiply_add(by_y[n], b, da);
-                        multiply_add(by_r[n], s, da);
+                        multiply_add(by_y[i], b, da);
+                        multiply_add(by_r[i], s, da);
                     }
                 }
                 float gradient[8] = {};  // (two neighbours, by u and r)
 #pragma unroll
-                for (int half = 0; half < 2; half++)
-                    harmonics_backward_of(t, near.u[half], {by_y[0][2 * half], by_y[0][2 * half + 1], by_y[1][2 * half]},
-                                          {by_r[0][2 * half], by_r[0][2 * half + 1], by_r[1][2 * half]}, gradient + 4 * half);
+                for (int i = 0; i < 2; i++)
+                    harmonics_backward_of(t, near.u[i], {by_y[0][2 * i], by_y[0][2 * i + 1], by_y[1][2 * i]},
+                                          {by_r[0][2 * i], by_r[0][2 * i + 1], by_r[1][2 * i]}, gradient + 4 * i);
                 // Over the components t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
                 halve(gradient, 8, 2);
                 halve(gradient, 4, 1);
-                int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
                 if (first == 0 && n < neighbours) {
-                    const float* of_message = reinterpret_cast<const float*>(tile.scratch.partial + (row * TILE_ROWS_MAX + n) * 2);
-                    float2 one = two(of_message, part), other = two(of_message, 4 + part);
                     gradient[0] += one.x + other.x;
                     gradient[1] += one.y + other.y;
                 }
@@ -283,9 +286,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 if (n >= neighbours || part != 0) continue;
                 // Forward: r = |d|, u = d/r; ∂r/∂d = u, ∂u/∂d = (1 − u ⊗ u)/r
                 constexpr float scale = 1.0f / GRADIENT_SCALE;
-                float4& of_pair = tile.scratch.gradient[row * TILE_ROWS_MAX + near.row[half]];
                 const float* u = near.u[half];
-                float4 sum = of_pair;
                 float to_u[3] = {scale * gradient[0], scale * gradient[1], scale * from_odd[0]}, dr = scale * from_odd[1];
                 if (first == 0) dr += sum.z, sum.z = 0.0f;
                 float along = fmaf(to_u[2], u[2], fmaf(to_u[1], u[1], to_u[0] * u[0])), per_r = 1.0f / sum.w;

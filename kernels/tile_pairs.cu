@@ -64,12 +64,7 @@ __device__ inline void fill_slot(Slot& slot, const TileStudent& student, int ele
         c = fmaf(c, step_c, -(s * step_s));
         s = next;
     }
-    slot.set_neighbour(u, partner, its_element);
-#pragma unroll
-    for (int word = 0; word < RADIAL / 2; word++) {
-        slot.basis[place_of_word(word)] = two_halves(basis[2 * word], basis[2 * word + 1]);
-        slot.slope[place_of_word(word)] = two_halves(slope[2 * word], slope[2 * word + 1]);
-    }
+    write_slot(slot, u, partner, its_element, SlotWords(basis), SlotWords(slope));
 }
 
 // Neighbours, their slots, and the energies of repulsion.
@@ -81,7 +76,7 @@ __device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStuden
         HalfRow of(batch, first);
         int row = of.row, a = row - of.first_row;
         bool running = of.exists && tile.progress.fault[4 * batch.replica[row]] == RUNNING;
-        Slot* slots = tile.scratch.slots + row * TILE_ROWS_MAX;
+        Slot* slots = tile.slots(row);
         int element = of.exists ? batch.element[row] : 0, count = 0, closest = -1;
         unsigned long long adjacent = 0;
         double energy = 0.0;
@@ -110,14 +105,14 @@ __device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStuden
                 fill_slot(slots[n], student, element, partner, its_element, r, per_r, u);
                 Repulsion<float> repulsion = repulsion_at(r, student.repulsion + 3 * (element * student.elements + its_element));
                 energy += repulsion.energy_ev;
-                tile.scratch.gradient[row * TILE_ROWS_MAX + partner] = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
+                tile.gradient(row, partner) = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
             }
             count += __popc(near_lanes);
             adjacent |= (unsigned long long)near_lanes << HALF_WARP * round;
         }
         energy = sum_over_half(energy);
         if (!of.exists) continue;
-        for (int n = count + of.lane; n < (count + 15) / 16 * 16; n += HALF_WARP) slots[n].set_empty(row, element);
+        for (int n = count + of.lane; n < (count + 15) / 16 * 16; n += HALF_WARP) write_slot(slots[n], {0.0f, 0.0f, 0.0f}, row, element, SlotWords(), SlotWords());
         if (of.lane != 0) continue;
         tile.count[row] = count;
         tile.closest[row] = closest;
@@ -181,7 +176,6 @@ __device__ __forceinline__ void inspect_tile_replica(const Tile<M>& tile, int re
 // F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba), d_ab = x_b − x_a; a replica that has just failed keeps its forces.
 template <int M>
 __device__ __forceinline__ void tile_forces(const Tile<M>& tile) {
-    const float4* gradient = tile.scratch.gradient;
 #pragma unroll 1
     for (int first = threadIdx.x / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
         HalfRow of(tile.batch, first);
@@ -191,7 +185,7 @@ __device__ __forceinline__ void tile_forces(const Tile<M>& tile) {
             int b = HALF_WARP * round + of.lane;
             if (!(adjacent >> b & 1)) continue;
             int partner = of.first_row + b;
-            float4 there = gradient[of.row * TILE_ROWS_MAX + partner], back = gradient[partner * TILE_ROWS_MAX + of.row];
+            float4 there = tile.gradient(of.row, partner), back = tile.gradient(partner, of.row);
             force[0] += double(there.x) - double(back.x);
             force[1] += double(there.y) - double(back.y);
             force[2] += double(there.z) - double(back.z);

@@ -19,7 +19,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile.scratch, Own::BEFORE + 16 + 2 * m + half, two_halves(x0, x1));
+                keep(tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
             }
         }
@@ -55,7 +55,7 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             unsigned words[2];
-            fetch(words, tile.scratch, Own::BEFORE + 16 + 2 * m);
+            fetch(words, tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m);
             out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
 #pragma unroll
             for (int half = 0; half < 2; half++) {

@@ -3,7 +3,7 @@
 //     E_a = silu(q W₁ + b₁) · w₂ + b₂
 //
 // Shapes: q (M, F) → adds to E (M,); the gradient by q in `q`
-#include "tile_message.cu"
+#include "tile_message_backward.cu"
 
 template <int M>
 __device__ __forceinline__ void tile_readout(const Tile<M>& tile, const TileStudent& student) {

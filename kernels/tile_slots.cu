@@ -4,6 +4,27 @@
 
 static_assert(RADIAL == 16, "a slot's radial functions are two times sixteen bytes");
 
+// B or B' of a slot, two numbers a word, as they lie there.
+struct SlotWords {
+    uint4 first = {}, second = {};
+
+    SlotWords() = default;
+    __device__ explicit SlotWords(const float (&x)[RADIAL]) {
+        auto word = [&](int n) { return two_halves(x[2 * n], x[2 * n + 1]); };
+        first = {word(0), word(4), word(1), word(5)};
+        second = {word(2), word(6), word(3), word(7)};
+    }
+};
+
+__device__ inline void write_slot(Slot& slot, const float (&unit)[3], int row, int element, const SlotWords& basis,
+                                  const SlotWords& slope) {
+    uint4* words = reinterpret_cast<uint4*>(&slot);
+    unsigned who = unsigned(row) | unsigned(element) << 16;
+    words[0] = {__float_as_uint(unit[0]), __float_as_uint(unit[1]), __float_as_uint(unit[2]), who};
+    words[1] = basis.first, words[2] = basis.second;
+    words[3] = slope.first, words[4] = slope.second;
+}
+
 // What a lane sees of sixteen neighbours: those numbered g and g + 8.
 struct Sixteen {
     float u[2][3] = {};

@@ -42,20 +42,20 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
             for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half), slot = Own::UV + (LAYER * 8 + 2 * m + half) * 6;
+                int row = place.row(m, half), slot = Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6;
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon}, dot[2] = {0.0f, 0.0f};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     const float *of_u = uv[axis][0] + 2 * half, *of_v = uv[axis][1] + 2 * half;
-                    keep(tile.scratch, slot + axis, two_halves(of_u[0], of_u[1]));
-                    keep(tile.scratch, slot + 3 + axis, two_halves(of_v[0], of_v[1]));
+                    keep(tile, slot + axis, two_halves(of_u[0], of_u[1]));
+                    keep(tile, slot + 3 + axis, two_halves(of_v[0], of_v[1]));
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         norm2[i] = fmaf(of_v[i], of_v[i], norm2[i]);
                         dot[i] = fmaf(of_u[i], of_v[i], dot[i]);
                     }
                 }
-                keep(tile.scratch, Own::DOT + LAYER * 8 + 2 * m + half, two_halves(dot[0], dot[1]));
+                keep(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(dot[0], dot[1]));
                 float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
                 word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
                 word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
@@ -73,7 +73,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m + half, two_halves(x0, x1));
+                keep(tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
                 word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
             }
         }
@@ -88,9 +88,9 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
     for (int m = 0; m < M; m++) {
         float acb[OUTPUTS][4] = {};
         unsigned dots[2], us[2][LAST ? 1 : 3];
-        fetch(dots, tile.scratch, Own::DOT + LAYER * 8 + 2 * m);
+        fetch(dots, tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m);
         if constexpr (!LAST)
-            for (int half = 0; half < 2; half++) fetch(us[half], tile.scratch, Own::UV + (LAYER * 8 + 2 * m + half) * 6);
+            for (int half = 0; half < 2; half++) fetch(us[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
         out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -98,7 +98,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
             Pair16 dot = two_floats(dots[half]);
             unsigned c_word = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
             Pair16 c = two_floats(c_word);
-            keep(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2, c_word);
+            keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2, c_word);
             float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
             q.x += fmaf(c.low, dot.low, acb[0][2 * half] + bias[0].x);
             q.y += fmaf(c.high, dot.high, acb[0][2 * half + 1] + bias[0].y);
@@ -106,7 +106,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
             if constexpr (!LAST) {
                 unsigned b_word = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
                 Pair16 b = two_floats(b_word);
-                keep(tile.scratch, Own::FACTORS + (LAYER * 8 + n) * 2 + 1, b_word);
+                keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2 + 1, b_word);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     Pair16 u = two_floats(us[half][axis]);
@@ -132,11 +132,12 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
     auto dv_word = [&](int axis, int row) -> unsigned& {
-        return word(tile.scratch.dv_before, (axis * TILE_ROWS_MAX + row) * CHANNELS + place.channel);
+        return word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + place.channel);
     };
 
-    // What waits until its place is free takes that of U, which nobody needs any more.
-    auto turn = [](int n, int axis) { return Own::UV + (LAYER * 8 + n) * 6 + axis; };
+    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where U was kept.
+    Half* of_v = tile.h();
+    auto waiting = [](int n) { return Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6; };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
     Half* operand = LAST ? tile.x() : tile.phi();
@@ -145,7 +146,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
 #pragma unroll 4
         for (int n = 0; n < 2 * M; n++) {
             int row = place.row(n / 2, n % 2);
-            Pair16 dot = two_floats(own(tile.scratch, Own::DOT + LAYER * 8 + n));
+            Pair16 dot = two_floats(own(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + n));
             float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
             word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
             word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * dot.low, dq.y * dot.high);
@@ -154,7 +155,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     Pair16 dv = two_floats(dv_word(axis, row));
-                    Pair16 u = two_floats(own(tile.scratch, Own::UV + (LAYER * 8 + n) * 6 + axis));
+                    Pair16 u = two_floats(own(tile, Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6 + axis));
                     db[0] = fmaf(dv.low, u.low, db[0]);
                     db[1] = fmaf(dv.high, u.high, db[1]);
                 }
@@ -167,7 +168,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             unsigned words[2];
-            fetch(words, tile.scratch, Own::BEFORE + LAYER * 8 + 2 * m);
+            fetch(words, tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m);
             out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -188,7 +189,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             if (!by_halves.has(i)) continue;
             float sum[1][4] = {};
             unsigned words[2][5];
-            for (int half = 0; half < 2; half++) fetch(words[half], tile.scratch, Own::TENSOR + (2 * i + half) * 5);
+            for (int half = 0; half < 2; half++) fetch(words[half], tile, Own<M>::TENSOR + (2 * i + half) * 5);
             hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -211,7 +212,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         }
     }
 
-    // By q, and by U and V: what U gets goes to `v` at once, V's part waits for `h` and `x`.
+    // By q, and by U and V: what U gets goes to `v`.
     {
         Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
         __syncthreads();
@@ -219,10 +220,10 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
             unsigned factors[4], words[2][6], dv_words[2][LAST ? 1 : 3];
-            fetch(factors, tile.scratch, Own::FACTORS + (LAYER * 8 + 2 * m) * 2);
+            fetch(factors, tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + 2 * m) * 2);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                fetch(words[half], tile.scratch, Own::UV + (LAYER * 8 + 2 * m + half) * 6);
+                fetch(words[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
                 if constexpr (!LAST)
                     for (int axis = 0; axis < 3; axis++) dv_words[half][axis] = dv_word(axis, place.row(m, half));
             }
@@ -246,63 +247,74 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
                     word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
-                    keep(tile.scratch, turn(n, axis),
-                         two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
-                                    fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1])));
+                    unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
+                                             fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
+                    if (axis == 0)
+                        keep(tile, waiting(n), dv);
+                    else
+                        word(of_v, (axis * ROWS + row) * STRIDE_F + place.channel) = dv;
                 }
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
             }
         }
     }
-    __syncthreads();
-    Half* of_v = tile.h();
+    {
+        unsigned words[2 * M];
 #pragma unroll
-    for (int n = 0; n < 2 * M; n++)
+        for (int n = 0; n < 2 * M; n++) words[n] = own(tile, waiting(n));
+        __syncthreads();
 #pragma unroll
-        for (int axis = 0; axis < 3; axis++)
-            word(of_v, (axis * ROWS + place.row(n / 2, n % 2)) * STRIDE_F + place.channel) = own(tile.scratch, turn(n, axis));
+        for (int n = 0; n < 2 * M; n++) word(of_v, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = words[n];
+    }
 
-    // dv = dU W_uᵀ + dV W_vᵀ, which waits until nobody reads `v` any more.
+    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
     {
         Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
         __syncthreads();
 #pragma unroll 1
-        for (int i = 0; i < 3 * M; i++) {
-            int axis = i % 3, m = i / 3;
-            float dv[1][4] = {};
-            unsigned kept_words[2] = {};
+        for (int m = 0; m < M; m++) {
+            unsigned made[3][2], kept_words[3][2] = {};
             if constexpr (!LAST)
-                for (int half = 0; half < 2; half++) kept_words[half] = dv_word(axis, place.row(m, half));
-            mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
-            mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half);
-                float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
-                float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
-                if constexpr (LAST) {
-                    dv_word(axis, row) = two_halves(d[0], d[1]);
-                } else {
-                    // Forward: v += b U keeps v
-                    Pair16 kept = two_floats(kept_words[half]);
-                    d[0] += kept.low;
-                    d[1] += kept.high;
+                for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+                    for (int half = 0; half < 2; half++) kept_words[axis][half] = dv_word(axis, place.row(m, half));
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++) {
+                float dv[1][4] = {};
+                mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+                mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int row = place.row(m, half);
+                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
+                    float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
+                    if constexpr (LAST) {
+                        dv_word(axis, row) = two_halves(d[0], d[1]);
+                    } else {
+                        // Forward: v += b U keeps v
+                        Pair16 kept = two_floats(kept_words[axis][half]);
+                        d[0] += kept.low;
+                        d[1] += kept.high;
+                    }
+                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
                 }
-                keep(tile.scratch, turn(2 * m + half, axis), two_halves(d[0] * gate.x, d[1] * gate.y));
             }
+            __syncthreads();
+#pragma unroll
+            for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
         }
     }
-    __syncthreads();
 #pragma unroll 4
     for (int n = 0; n < 2 * M; n++) {
         int row = place.row(n / 2, n % 2);
         float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
         float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
         word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++)
-            word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = own(tile.scratch, turn(n, axis));
     }
     __syncthreads();
 }

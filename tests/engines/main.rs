@@ -510,6 +510,32 @@ fn velocity_verlet_follows_the_host() {
     }
 }
 
+/// Without forces in its program a step moves atoms along their velocities, and evaluates nothing.
+#[test]
+fn a_program_without_forces_evaluates_none() {
+    gpu_or_skip!();
+    let [student, _] = students();
+    let system = system(&[12], 14);
+    let start = replicas(&system, 0);
+    let mut host = on_host::<f32>(&system, &student, &start);
+    let mut expected = start.clone();
+    host.evaluate().unwrap();
+    host.advance(&[Op::Drift(1.0)], 3).unwrap();
+    host.snapshot(&mut expected).unwrap();
+    for precision in PRECISIONS {
+        let mut gpu = on_gpu(&system, Some(&student), &start, precision);
+        let before = evaluated(&mut gpu, &start);
+        let mut after = start.clone();
+        gpu.advance(&[Op::Drift(1.0)], 3).unwrap();
+        gpu.snapshot(&mut after).unwrap();
+        for n in 0..after.len() {
+            assert_eq!(after[n].positions_ang, expected[n].positions_ang);
+            assert_eq!(after[n].forces_ev_per_ang, before[n].forces_ev_per_ang);
+            assert_eq!(after[n].step, expected[n].step);
+        }
+    }
+}
+
 #[test]
 fn a_scheme_too_long_for_a_launch_is_refused_in_one_line() {
     gpu_or_skip!();

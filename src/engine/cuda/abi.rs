@@ -202,16 +202,6 @@ structures! {
         unused: i32,
     }
 
-    /// What blocks work in.
-    ScratchArrays {
-        own: Pointer<u32>,
-        v_before: Pointer<u16>,
-        dv_before: Pointer<u16>,
-        slots: Pointer<u32>,
-        partial: Pointer<f32>,
-        gradient: Pointer<f32>,
-    }
-
     /// What replicas are and live under.
     Conditions {
         parameters: Pointer<f64>,
@@ -239,8 +229,6 @@ pub const PIECE_OPERATIONS_MAX: usize = 8;
 pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
 pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
-/// Words that a thread of a tile keeps from the forward to the backward pass.
-pub const OWN_WORDS: usize = 188;
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
@@ -305,19 +293,8 @@ impl Sizes {
         (self.channels / 8 * WARP) as u32
     }
 
-    /// Words of a neighbour of a row: its direction, row and element, B and B'.
-    pub fn slot_words(self) -> usize {
-        4 + self.radial
-    }
-
-    /// Bytes of a tile's shared memory, by `Regions` in kernels/tile.cuh.
-    pub fn tile_bytes(self, rows: usize) -> usize {
-        let (f, t) = (self.channels, self.tensor_channels);
-        let halves = 3 * (f + 8) + (3 * f + 8) + (f + 8) + (2 * f + t + 8);
-        rows * (2 * halves + 4 * (f + 4)) + 2 * self.radial * 3 * f + (rows + 1) * (8 * 33 + 4 * 11)
-    }
-
-    /// The array `kernel_sizes` of the kernels that this program was written for.
+    /// How `kernel_sizes` of the kernels that this program was written for begins; the bytes that tiles
+    /// need follow.
     pub fn as_exported(self) -> Vec<i32> {
         let sizes = [
             self.channels,
@@ -351,22 +328,26 @@ impl Sizes {
             size_of::<Program>(),
             size_of::<TileStudent>(),
             size_of::<Analytic>(),
-            size_of::<ScratchArrays>(),
             PIECES_MAX,
             self.tile_threads() as usize,
-            OWN_WORDS,
-            4 * self.slot_words(),
             TILE_STAGES.len(),
         ];
-        let bytes = TILE_ROWS.map(|rows| self.tile_bytes(rows));
         let sizes = sizes.into_iter();
         sizes
             .chain(threads.map(|count| count as usize))
             .chain(tiles)
-            .chain(bytes)
             .map(|size| size as i32)
             .collect()
     }
+}
+
+/// What a block of tiles needs, by [`TILE_ROWS`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TileBytes {
+    /// Of shared memory.
+    pub shared: [usize; TILE_ROWS.len()],
+    /// Of global memory.
+    pub global: [usize; TILE_ROWS.len()],
 }
 
 /// Something that a kernel takes by value.

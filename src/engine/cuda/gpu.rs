@@ -8,7 +8,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::abi::{self, Argument, Sizes};
+use super::abi::{self, Argument, Sizes, TileBytes};
 use super::images::{self, Image};
 use crate::error::{Error, Result};
 use crate::student::Student;
@@ -74,6 +74,7 @@ pub struct Gpu {
     pub(super) multiprocessors: usize,
     /// Rows of the largest tile whose block finds room in a multiprocessor.
     pub(super) tile_rows_max: usize,
+    pub(super) tile_bytes: TileBytes,
     name: String,
     /// Launches while they are timed.
     timings: RefCell<Option<Vec<Timing>>>,
@@ -148,7 +149,7 @@ impl Gpu {
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
         let module = load(&context, image, capability)?;
-        check_sizes(&module, &stream, sizes)?;
+        let tile_bytes = check_sizes(&module, &stream, sizes)?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(failed("count multiprocessors"))?;
@@ -159,8 +160,8 @@ impl Gpu {
             .map_err(failed("ask for shared memory"))?;
         let kernels = Kernels::load(&module).map_err(failed("find the kernels"))?;
         let mut tile_rows_max = 0;
-        for rows in abi::TILE_ROWS {
-            let bytes = sizes.tile_bytes(rows) as i32;
+        for (rows, bytes) in abi::TILE_ROWS.into_iter().zip(tile_bytes.shared) {
+            let bytes = bytes as i32;
             if bytes <= shared_bytes {
                 let most =
                     sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -175,6 +176,7 @@ impl Gpu {
         Ok(Self {
             kernels,
             tile_rows_max,
+            tile_bytes,
             stream,
             sizes,
             multiprocessors: multiprocessors as usize,
@@ -370,7 +372,11 @@ fn load(
 }
 
 /// Are these the kernels that this program was written for?
-fn check_sizes(module: &Arc<CudaModule>, stream: &Arc<CudaStream>, sizes: Sizes) -> Result<()> {
+fn check_sizes(
+    module: &Arc<CudaModule>,
+    stream: &Arc<CudaStream>,
+    sizes: Sizes,
+) -> Result<TileBytes> {
     let exported = module
         .get_global("kernel_sizes", stream)
         .map_err(failed("find the kernels"))?;
@@ -387,11 +393,17 @@ fn check_sizes(module: &Arc<CudaModule>, stream: &Arc<CudaStream>, sizes: Sizes)
         .map(|size| i32::from_ne_bytes(*size))
         .collect();
     let expected = sizes.as_exported();
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Error::run(format!(
+    let kinds = abi::TILE_ROWS.len();
+    if found.len() != expected.len() + 2 * kinds || !found.starts_with(&expected) {
+        return Err(Error::run(format!(
             "the GPU kernels are of another version: {found:?}, not {expected:?}"
-        )))
+        )));
     }
+    let of_tiles = &found[expected.len()..];
+    let mut bytes = TileBytes::default();
+    for n in 0..kinds {
+        bytes.shared[n] = of_tiles[n] as usize;
+        bytes.global[n] = of_tiles[kinds + n] as usize;
+    }
+    Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use cudarc::driver::CudaSlice;
 
-use super::abi::{self, Pointer, TILE_ROWS};
+use super::abi::{self, Pointer};
 use super::batch::Batch;
 use super::gpu::{Gpu, StageTime};
 use super::steps;
@@ -32,12 +32,8 @@ pub struct TileArrays {
     blocks: usize,
     first: CudaSlice<i32>,
     replica: CudaSlice<i32>,
-    own: CudaSlice<u32>,
-    v_before: CudaSlice<u16>,
-    dv_before: CudaSlice<u16>,
-    slots: CudaSlice<u32>,
-    partial: CudaSlice<f32>,
-    gradient: CudaSlice<f32>,
+    shared_bytes: usize,
+    scratch: CudaSlice<u64>,
 }
 
 impl TileArrays {
@@ -47,11 +43,8 @@ impl TileArrays {
             return Ok(None);
         };
         let blocks = tiling.members.len().min(gpu.multiprocessors);
-        let channels = gpu.sizes.channels;
-        let threads = gpu.sizes.tile_threads() as usize;
-        let rows_max = TILE_ROWS[TILE_ROWS.len() - 1];
-        let vectors = blocks * 3 * rows_max * channels;
-        let slots = blocks * rows_max * rows_max;
+        // In words of eight bytes, and one where all is in shared memory: nothing can be allocated of nothing.
+        let scratch = (blocks * gpu.tile_bytes.global[tiling.kind] / 8).max(1);
         let mut first = vec![0];
         for members in &tiling.members {
             first.push(first[first.len() - 1] + members.len() as i32);
@@ -62,12 +55,8 @@ impl TileArrays {
             blocks,
             first: gpu.upload(&first)?,
             replica: gpu.upload(&replica)?,
-            own: gpu.array(blocks * abi::OWN_WORDS * threads)?,
-            v_before: gpu.array(vectors)?,
-            dv_before: gpu.array(vectors)?,
-            slots: gpu.array(slots * gpu.sizes.slot_words())?,
-            partial: gpu.array(slots * 4 * 2)?,
-            gradient: gpu.array(4 * slots)?,
+            shared_bytes: gpu.tile_bytes.shared[tiling.kind],
+            scratch: gpu.array(scratch)?,
             tiling,
         }))
     }
@@ -78,17 +67,6 @@ impl TileArrays {
             unused: 0,
             first: Pointer::to(&self.first),
             replica: Pointer::to(&self.replica),
-        }
-    }
-
-    fn scratch(&self) -> abi::ScratchArrays {
-        abi::ScratchArrays {
-            own: Pointer::to(&self.own),
-            v_before: Pointer::to(&self.v_before),
-            dv_before: Pointer::to(&self.dv_before),
-            slots: Pointer::to(&self.slots),
-            partial: Pointer::to(&self.partial),
-            gradient: Pointer::to(&self.gradient),
         }
     }
 }
@@ -191,12 +169,12 @@ impl TileField {
             wells: self.wells_count as i32,
             unused: 0,
         };
-        let rows = tiles.tiling.rows;
+        let rows = tiles.tiling.rows();
         gpu.launch_with_shared(
             "steps",
             gpu.kernels.step_tiles(rows),
             (tiles.blocks, 1),
-            (gpu.sizes.tile_threads(), gpu.sizes.tile_bytes(rows)),
+            (gpu.sizes.tile_threads(), tiles.shared_bytes),
             &[
                 &tiles.tiles(),
                 &program,
@@ -206,7 +184,7 @@ impl TileField {
                 &batch.progress(),
                 &batch.conditions(system),
                 &analytic,
-                &tiles.scratch(),
+                &Pointer::to(&tiles.scratch),
                 &cycles,
             ],
         )

@@ -5,8 +5,8 @@ use super::abi::TILE_ROWS;
 /// Which replicas are in which tile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tiling {
-    /// Rows of a tile.
-    pub rows: usize,
+    /// Which of [`TILE_ROWS`] a tile has.
+    pub kind: usize,
     /// Replicas of each tile.
     pub members: Vec<Vec<usize>>,
 }
@@ -20,28 +20,27 @@ impl Tiling {
     /// `rows_max` rows; none when a replica is too large for all of them.
     pub fn best(atoms: &[usize], multiprocessors: usize, rows_max: usize) -> Option<Self> {
         let largest = atoms.iter().copied().max()?;
-        let fitting = TILE_ROWS
-            .iter()
-            .zip(COST)
-            .filter(|(rows, _)| (largest..=rows_max).contains(*rows));
-        let tilings = fitting.map(|(rows, cost)| {
-            let members = pack(atoms, *rows);
+        let kinds = 0..TILE_ROWS.len();
+        let fitting = kinds.filter(|kind| (largest..=rows_max).contains(&TILE_ROWS[*kind]));
+        let tilings = fitting.map(|kind| {
+            let members = pack(atoms, TILE_ROWS[kind]);
             let rounds = members.len().div_ceil(multiprocessors);
-            let tiling = Self {
-                rows: *rows,
-                members,
-            };
-            (rounds as f64 * cost, tiling)
+            (rounds as f64 * COST[kind], Self { kind, members })
         });
         tilings
             .min_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, tiling)| tiling)
     }
 
+    /// Rows of a tile.
+    pub fn rows(&self) -> usize {
+        TILE_ROWS[self.kind]
+    }
+
     /// The part of all tiles' rows that no atom has.
     pub fn padding(&self, atoms: &[usize]) -> f64 {
         let used: usize = atoms.iter().sum();
-        1.0 - used as f64 / (self.members.len() * self.rows) as f64
+        1.0 - used as f64 / (self.members.len() * self.rows()) as f64
     }
 }
 
@@ -77,7 +76,7 @@ mod tests {
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..500));
         for members in &tiling.members {
-            assert!(members.iter().map(|n| atoms[*n]).sum::<usize>() <= tiling.rows);
+            assert!(members.iter().map(|n| atoms[*n]).sum::<usize>() <= tiling.rows());
         }
         assert!(tiling.padding(&atoms) < 0.02);
     }
@@ -87,9 +86,9 @@ mod tests {
         assert_eq!(Tiling::best(&[12; 5], 132, 64).unwrap().members.len(), 5);
         let atoms = vec![12; 10_000];
         let many = Tiling::best(&atoms, 132, 64).unwrap();
-        assert_eq!((many.rows, many.members.len()), (64, 2000));
+        assert_eq!((many.rows(), many.members.len()), (64, 2000));
         // A GPU with less shared memory has small tiles only.
-        assert_eq!(Tiling::best(&atoms, 132, 16).unwrap().rows, 16);
+        assert_eq!(Tiling::best(&atoms, 132, 16).unwrap().rows(), 16);
         assert_eq!(Tiling::best(&[65], 132, 64), None);
         assert_eq!(Tiling::best(&[], 132, 64), None);
     }
