@@ -51,9 +51,9 @@ const PRECISIONS: [Precision; 2] = [Precision::Single, Precision::Mixed];
 /// Tries a promise with every student in every precision.
 fn always(promise: fn(&Student, Precision)) {
     for student in students() {
-        PRECISIONS
-            .into_iter()
-            .for_each(|precision| promise(&student, precision));
+        for precision in PRECISIONS {
+            promise(&student, precision);
+        }
     }
 }
 
