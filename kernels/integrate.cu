@@ -60,30 +60,64 @@ struct Atoms {
     }
 };
 
-// Twice the kinetic energy is added up atom after atom, as the host does; all lanes get it.
+// Adds up the terms of a warp's atoms, one after the other, as the host does; all lanes get the sums.
+template <int SUMS>
+__device__ inline void add_in_order(double (&sum)[SUMS], const double (&term)[SUMS], int atoms) {
+#pragma unroll 4
+    for (int n = 0; n < min(WARP, atoms); n++)
+#pragma unroll
+        for (int i = 0; i < SUMS; i++) sum[i] += __shfl_sync(WHOLE_WARP, term[i], n);
+}
+
 __device__ inline double kinetic_ev(const Atoms& atoms) {
-    double twice = 0.0;
+    double twice[1] = {0.0};
     for (int start = 0; start < atoms.count; start += WARP) {
         int atom = start + threadIdx.x % WARP;
-        double term = atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0;
-        int count = min(WARP, atoms.count - start);
-#pragma unroll 4
-        for (int n = 0; n < count; n++) twice += __shfl_sync(WHOLE_WARP, term, n);
+        double term[1] = {atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0};
+        add_in_order(twice, term, atoms.count - start);
     }
-    return 0.5 * twice / ACCELERATION;
+    return 0.5 * twice[0] / ACCELERATION;
 }
 
-// ξ of the bath for an atom of a replica in a step.
-__device__ inline double3 noise_of(const Conditions& conditions, int replica, unsigned long long step, int atom) {
+// √((1 − c²) kT/m) ξ of an atom of a replica in a step.
+__device__ inline double3 noise_of(const Conditions& conditions, int replica, unsigned long long step, int atom, double mass_amu) {
     const unsigned* identity = conditions.identity + 2 * replica;
-    return normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
+    double3 xi = normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
+    double width = sqrt(conditions.parameters[3 * replica + 2] * ACCELERATION / mass_amu);
+    return {width * xi.x, width * xi.y, width * xi.z};
 }
 
-// One operator on the atoms of this lane; `noise` is ξ of all of them, (N, 3), unless it is made here.
+// The bath on all atoms, and the kinetic energies before and after it.  MADE: the noise is here, (N, 3).
+template <bool MADE>
+__device__ inline void bath(const Conditions& conditions, int replica, unsigned long long step, const double* noise, const Atoms& atoms,
+                            double& before_ev, double& after_ev) {
+    double decay = conditions.parameters[3 * replica + 1], twice[2] = {0.0, 0.0};
+    for (int start = 0; start < atoms.count; start += WARP) {
+        int atom = start + threadIdx.x % WARP;
+        double term[2] = {0.0, 0.0};
+        if (atom < atoms.count) {
+            double* v = atoms.v + 3 * atom;
+            double3 w;
+            if constexpr (MADE)
+                w = {noise[3 * atom], noise[3 * atom + 1], noise[3 * atom + 2]};
+            else
+                w = noise_of(conditions, replica, step, atom, atoms.mass_amu[atom]);
+            term[0] = atoms.twice_kinetic(atom);
+            v[0] = decay * v[0] + w.x;
+            v[1] = decay * v[1] + w.y;
+            v[2] = decay * v[2] + w.z;
+            term[1] = atoms.twice_kinetic(atom);
+        }
+        add_in_order(twice, term, atoms.count - start);
+    }
+    before_ev = 0.5 * twice[0] / ACCELERATION;
+    after_ev = 0.5 * twice[1] / ACCELERATION;
+}
+
+// Kick or drift of the atoms of this lane.
 __device__ inline void operate(Operation operation, double fraction, const Conditions& conditions, int replica,
-                               unsigned long long step, const double* noise, const Atoms& atoms) {
-    const double* parameters = conditions.parameters + 3 * replica;
-    double timestep_fs = parameters[0], decay = parameters[1], noise_ev = parameters[2];
+                               const Atoms& atoms) {
+    double timestep_fs = conditions.parameters[3 * replica];
     for (int atom = threadIdx.x % WARP; atom < atoms.count; atom += WARP) {
         double *x = atoms.x + 3 * atom, *v = atoms.v + 3 * atom;
         const double* f = atoms.f + 3 * atom;
@@ -91,16 +125,9 @@ __device__ inline void operate(Operation operation, double fraction, const Condi
         if (operation == KICK) {
             double per_mass = fraction * timestep_fs * ACCELERATION / mass;
             for (int axis = 0; axis < 3; axis++) v[axis] += per_mass * f[axis];
-        } else if (operation == DRIFT) {
+        } else {
             double time_fs = fraction * timestep_fs;
             for (int axis = 0; axis < 3; axis++) x[axis] += time_fs * v[axis];
-        } else {
-            double width = sqrt(noise_ev * ACCELERATION / mass);
-            double3 xi = noise ? double3{noise[3 * atom], noise[3 * atom + 1], noise[3 * atom + 2]}
-                               : noise_of(conditions, replica, step, atom);
-            v[0] = decay * v[0] + width * xi.x;
-            v[1] = decay * v[1] + width * xi.y;
-            v[2] = decay * v[2] + width * xi.z;
         }
     }
 }
@@ -120,12 +147,13 @@ __device__ inline void copy_energies(const State& from, const State& to, int rep
 }
 
 // The work of a warp on one replica.
+template <bool MADE = false>
 __device__ inline void integrate_replica(
     // constant
     int replica, const Batch& batch, const Conditions& conditions, const Piece& piece,
     // in and out
     const State& state, const State& saved, const Progress& progress,
-    // ξ of the replica's atoms, (N, 3), for even steps and so much further for odd ones, if it was made before
+    // MADE: the noise of the replica's atoms, (N, 3), for even steps, and so much further for odd ones
     const double* noise = nullptr, int to_odd = 0) {
     bool first_lane = threadIdx.x % WARP == 0;
     Atoms atoms(batch, state, replica), saved_atoms(batch, saved, replica);
@@ -149,18 +177,17 @@ __device__ inline void integrate_replica(
     // All lanes have the sums of energies, the first one writes them.
     double kinetic = 0.0;
     for (int n = 0; n < piece.operations && running; n++) {
-        bool bath = piece.operation[n] == BATH;
-        double before = bath ? kinetic_ev(atoms) : 0.0;
-        operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, step, noise ? noise + step % 2 * to_odd : nullptr, atoms);
-        __syncwarp();
-        if (bath) {
-            kinetic = kinetic_ev(atoms);
+        if (piece.operation[n] == BATH) {
+            double before;
+            bath<MADE>(conditions, replica, step, noise + step % 2 * to_odd, atoms, before, kinetic);
             if (first_lane) {
                 state.bath_heat_ev[replica] += kinetic - before;
                 state.kinetic_ev[replica] = kinetic;
             }
-            __syncwarp();
+        } else {
+            operate(Operation(piece.operation[n]), piece.fraction[n], conditions, replica, atoms);
         }
+        __syncwarp();
     }
     if (!piece.ends_step) return;
 

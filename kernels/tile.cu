@@ -168,29 +168,27 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
     __syncthreads();
 }
 
-// ξ for the step that a tile's replicas make `ahead` steps from now.  It takes a warp thousands of cycles, one
-// operation waiting for the other, so it is made while others have something else to do.
+// The bath's noise for the step that a tile's replicas make `ahead` steps from now.  It takes a warp thousands of
+// cycles, one operation waiting for the other, so it is made while other warps integrate the step before.
 template <int M>
 __device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
-    // The last threads: the first warps look at faults.
+    // The last threads, because the first warps have replicas.
     int row = TILE_THREADS - 1 - int(threadIdx.x);
     if (row >= tile.batch.rows) return;
     int replica = tile.batch.replica[row], atom = row - tile.batch.first_row[replica];
     unsigned long long step = tile.progress.step[replica] + ahead;
-    double3 xi = noise_of(tile.conditions, replica, step, atom);
+    double3 w = noise_of(tile.conditions, replica, step, atom, tile.batch.mass_amu[row]);
     double* noise = tile.noise + 3 * (step % 2 * Tile<M>::ROWS + row);
-    noise[0] = xi.x, noise[1] = xi.y, noise[2] = xi.z;
+    noise[0] = w.x, noise[1] = w.y, noise[2] = w.z;
 }
 
-// Energies and forces of a tile's running replicas, and what the next step's bath needs.
+// Energies and forces of a tile's running replicas.
 template <int M>
-__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, bool bath,
-                                              Stopwatch& watch) {
+__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
     int warp = threadIdx.x / WARP;
     tile_pairs(tile, student);
     __syncthreads();
     for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
-    if (bath) make_noise(tile, 1);
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
@@ -243,10 +241,13 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
         __syncthreads();
         for (int step = 0; step < max(program.steps, 1); step++) {
             for (int piece = 0; piece <= last; piece++) {
-                if (piece > 0) evaluate_tile(tile, student, analytic, bath, watch);
+                if (piece > 0) evaluate_tile(tile, student, analytic, watch);
                 if (program.pieces == 0) continue;
+                if (bath && piece == 0) make_noise(tile, 1);
+                // A piece that is a whole step counts it, too, which the noise must not see.
+                if (program.pieces == 1) __syncthreads();
                 for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
-                    integrate_replica(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress,
+                    integrate_replica<true>(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress,
                                       tile.noise + 3 * tile.batch.first_row[replica], 3 * Tile<M>::ROWS);
                 __syncthreads();
                 watch.lap(STAGE_INTEGRATE);

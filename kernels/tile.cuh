@@ -150,7 +150,7 @@ struct Tile {
     Progress progress;
     Conditions conditions;
     unsigned char* scratch;        // as Scratch has it, unless it is ON_CHIP
-    double* noise;                 // (2, M, 3) standard normal numbers of a step to come, after its parity
+    double* noise;                 // (2, M, 3) the bath's noise of the next steps, even ones and odd ones
     const double* reference_ev;    // (R,)
     double* energy_of_row_ev;      // (M,)
     unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour

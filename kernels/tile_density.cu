@@ -127,7 +127,8 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int last = min(COMPONENTS, first + at_once);
-        for (int row = threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS)
+        // The last warps begin: the first ones look for faults.
+        for (int row = TILE_WARPS - 1 - threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS)
             densities_of(tile, student.elements, row, [&](int c, int e, int k, unsigned two) {
                 if (c >= first && c < last) word(tile.phi(), ((c - first) * ROWS + row) * stride + e * RADIAL + k) = two;
             });

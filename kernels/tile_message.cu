@@ -45,7 +45,8 @@ __device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f) {
 struct MessageNear {
     unsigned basis[4] = {};    // B as a right factor of products that have the neighbours inside
     unsigned unit[3][2] = {};  // u of neighbours 2t and 2t + 1 of each eight
-    int of_channels = 0, of_neighbours = 0;  // rows of which the lane points at, see below
+    // Where the lane points at in arrays of these strides, see below.
+    int phi_channels = 0, channels = 0, neighbours = 0;
 
     MessageNear() = default;
     __device__ explicit MessageNear(const Slot* first) {
@@ -63,8 +64,10 @@ struct MessageNear {
 #pragma unroll
             for (int axis = 0; axis < 3; axis++) unit[axis][half] = __shfl_sync(WHOLE_WARP, column, 4 * axis + t);
         }
-        of_channels = lane / 16 == 0 ? rows[0] : rows[1];
-        of_neighbours = lane / 8 % 2 == 0 ? rows[0] : rows[1];
+        int row = lane / 16 == 0 ? rows[0] : rows[1];
+        phi_channels = row * STRIDE_PHI + lane / 8 % 2 * 8;
+        channels = row * STRIDE_F + lane / 8 % 2 * 8;
+        neighbours = (lane / 8 % 2 == 0 ? rows[0] : rows[1]) * STRIDE_F + lane / 16 * 8;
     }
 
     // Right factors B and B u for radial functions 8n … 8n + 7.
@@ -73,13 +76,11 @@ struct MessageNear {
         return {times(basis[2 * n], unit[axis][0]), times(basis[2 * n + 1], unit[axis][1])};
     }
 
-    // Neighbours' rows of an array of this stride from a channel on: (channels, neighbours) and (neighbours, channels).
-    __device__ void load_channels(unsigned (&a)[4], const Half* array, int stride) const {
-        load_transposed(a, array + of_channels * stride + threadIdx.x / 8 % 2 * 8);
-    }
-    __device__ void load_neighbours(unsigned (&a)[4], const Half* array, int stride) const {
-        load_matrices(a, array + of_neighbours * stride + threadIdx.x % WARP / 16 * 8);
-    }
+    // Neighbours' rows of φ, or of an array F channels wide, from a channel on: (channels, neighbours),
+    __device__ void load_phi(unsigned (&a)[4], const Half* phi) const { load_transposed(a, phi + phi_channels); }
+    __device__ void load_channels(unsigned (&a)[4], const Half* array) const { load_transposed(a, array + channels); }
+    // and (neighbours, channels).
+    __device__ void load_neighbours(unsigned (&a)[4], const Half* array) const { load_matrices(a, array + neighbours); }
 };
 
 // Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
@@ -119,9 +120,9 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             for (int start = 0; start < count; start += 16) {
                 if (block + start > 0 && count > 16) near = MessageNear(slots + start);
                 unsigned a[4], b[4], c[4];
-                near.load_channels(a, tile.phi() + channel, STRIDE_PHI);
-                near.load_channels(b, tile.phi() + CHANNELS + channel, STRIDE_PHI);
-                near.load_channels(c, tile.phi() + 2 * CHANNELS + channel, STRIDE_PHI);
+                near.load_phi(a, tile.phi() + channel);
+                near.load_phi(b, tile.phi() + CHANNELS + channel);
+                near.load_phi(c, tile.phi() + 2 * CHANNELS + channel);
                 float s[2][4] = {};
 #pragma unroll
                 for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
@@ -129,7 +130,7 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     unsigned v[4];
-                    near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+                    near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
                     for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
                     float along[2][4] = {}, carried[2][4] = {};

@@ -34,14 +34,14 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
 #pragma unroll
         for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
         float s[2][4] = {}, along[2][4] = {};
-        near.load_channels(d, tile.h() + channel, STRIDE_F);
+        near.load_channels(d, tile.h() + channel);
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
         add_filtered(sum[0], sum[5], filter[0], s);
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             float s[2][4] = {};
-            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
                 multiply_add(s[n], d, near.by_basis(n));
@@ -113,12 +113,12 @@ struct MessageByPairs {
 #pragma unroll
                 for (int n = 0; n < 2; n++) w[p][2 * i + n] = times(w[p][2 * i + n], phi);
             }
-        near.load_neighbours(d, tile.h() + channel, STRIDE_F);
+        near.load_neighbours(d, tile.h() + channel);
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(r[n], d, {w[0][n], w[0][2 + n]});
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel, STRIDE_F);
+            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel);
             unsigned v[2];
 #pragma unroll
             for (int i = 0; i < 2; i++) v[i] = __shfl_sync(WHOLE_WARP, before.v[axis], 8 * block + 4 * i + t);
