@@ -73,7 +73,7 @@ struct DriverEvent {
 };
 
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
-constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES_MAX = 97;
+constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
 constexpr int DEVICES = 2;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
@@ -93,7 +93,7 @@ int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal < 
 int cuDeviceGetName(char* name, int size, int) { std::snprintf(name, size, "emulation on the host"); return SUCCESS; }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { *bytes = MEMORY_BYTES; return SUCCESS; }
 int cuDeviceGetAttribute(int* value, int attribute, int) {
-    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
+    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES ? 228 << 10 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
     return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; return SUCCESS; }

@@ -228,7 +228,7 @@ pub const PIECE_OPERATIONS_MAX: usize = 8;
 /// Pieces of a step in a [`Program`] at most.
 pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
-pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
+pub const TILE_ROWS: [usize; 4] = [16, 32, 48, 64];
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
@@ -348,6 +348,8 @@ pub struct TileBytes {
     pub shared: [usize; TILE_ROWS.len()],
     /// Of global memory.
     pub global: [usize; TILE_ROWS.len()],
+    /// How many of these blocks a multiprocessor runs at once at most.
+    pub at_once: [usize; TILE_ROWS.len()],
 }
 
 /// Something that a kernel takes by value.

@@ -48,7 +48,7 @@ kernels! {
     product_128_rows product_64_rows product_32_rows
     update_inputs update_apply update_apply_backward update_inputs_backward
     message message_backward readout forces energies
-    step_tiles_16 step_tiles_32 step_tiles_64
+    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64
 }
 
 impl Kernels {
@@ -57,6 +57,7 @@ impl Kernels {
         match rows {
             16 => &self.step_tiles_16,
             32 => &self.step_tiles_32,
+            48 => &self.step_tiles_48,
             _ => &self.step_tiles_64,
         }
     }
@@ -149,7 +150,7 @@ impl Gpu {
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
         let module = load(&context, image, capability)?;
-        let tile_bytes = check_sizes(&module, &stream, sizes)?;
+        let mut tile_bytes = check_sizes(&module, &stream, sizes)?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(failed("count multiprocessors"))?;
@@ -158,10 +159,18 @@ impl Gpu {
                 sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )
             .map_err(failed("ask for shared memory"))?;
+        let shared_bytes_of_all = context
+            .attribute(
+                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+            )
+            .map_err(failed("ask for shared memory"))?;
         let kernels = Kernels::load(&module).map_err(failed("find the kernels"))?;
         let mut tile_rows_max = 0;
-        for (rows, bytes) in abi::TILE_ROWS.into_iter().zip(tile_bytes.shared) {
-            let bytes = bytes as i32;
+        for (kind, rows) in abi::TILE_ROWS.into_iter().enumerate() {
+            let bytes = tile_bytes.shared[kind] as i32;
+            // The system takes 1 KiB a block.
+            let room = (shared_bytes_of_all / (bytes + 1024)).max(1) as usize;
+            tile_bytes.at_once[kind] = tile_bytes.at_once[kind].min(room);
             if bytes <= shared_bytes {
                 let most =
                     sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -170,6 +179,15 @@ impl Gpu {
                     .function
                     .set_attribute(most, bytes)
                     .map_err(failed("set aside shared memory"))?;
+                if tile_bytes.at_once[kind] > 1 {
+                    let share =
+                        sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+                    kernels
+                        .step_tiles(rows)
+                        .function
+                        .set_attribute(share, 100)
+                        .map_err(failed("set aside shared memory"))?;
+                }
                 tile_rows_max = rows;
             }
         }
@@ -394,7 +412,7 @@ fn check_sizes(
         .collect();
     let expected = sizes.as_exported();
     let kinds = abi::TILE_ROWS.len();
-    if found.len() != expected.len() + 2 * kinds || !found.starts_with(&expected) {
+    if found.len() != expected.len() + 3 * kinds || !found.starts_with(&expected) {
         return Err(Error::run(format!(
             "the GPU kernels are of another version: {found:?}, not {expected:?}"
         )));
@@ -404,6 +422,7 @@ fn check_sizes(
     for n in 0..kinds {
         bytes.shared[n] = of_tiles[n] as usize;
         bytes.global[n] = of_tiles[kinds + n] as usize;
+        bytes.at_once[n] = of_tiles[2 * kinds + n] as usize;
     }
     Ok(bytes)
 }
