@@ -257,7 +257,7 @@ fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
 }
 
 fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
-    let system = system(&[1, 65, 3, 12, 16, 40, 2, 17], 6);
+    let system = system(&[1, 65, 3, 12, 16, 40, 2, 17], 26);
     let start = replicas(&system, 0);
     let tiles = usize::from(precision == Precision::Mixed);
     let run = |replicas: &[Replica], rows_max| {
