@@ -5,7 +5,7 @@
 Steps of mdrun are energy, forces and a Langevin step; PyTorch does energy and forces by autograd of all replicas in one
 batch, with its pairs listed once.  Both use all cores.  They take turns in short windows, and the fastest of each counts:
 on a shared machine it is the only steady figure.  Straight alkanes give sizes from 11 to 98 atoms of one kind of molecule.
-benches/plots.py draws the JSON.
+benches/plots.py draws the JSON, which is named by the hardware and, unless it is `default`, the student.
 """
 
 import argparse
@@ -106,7 +106,8 @@ def main():
     hardware = {"name": arguments.name, "cores": cores}
     data = {"hardware": hardware, "torch": torch.__version__, "weights": pathlib.Path(arguments.weights).name, "rows": rows}
     word = "_".join(arguments.name.lower().replace("(", "").replace(")", "").replace(",", "").split())
-    path = arguments.out / f"cpu_speed_{word}.json"
+    student = pathlib.Path(arguments.weights).stem
+    path = arguments.out / f"cpu_speed_{'' if student == 'default' else student + '_'}{word}.json"
     text = json.dumps(data | {"rows": []}, indent=1)
     path.write_text(text.replace('"rows": []', '"rows": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n ]") + "\n")
     print(path)

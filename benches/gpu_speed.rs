@@ -1,10 +1,10 @@
-//! Speed of the GPU engine with the built-in student: three molecules at several batch sizes, and
+//! Speed of the GPU engine with the built-in students: three molecules at several batch sizes, and
 //! where the time of a step goes.
 //!
 //! `cargo bench --bench gpu_speed [-- --digest]`
 //!
-//! `--digest` steps a few molecules instead and prints a number made of all bits of their state:
-//! every GPU must print the same, and so must the driver that runs the kernels on the host.
+//! `--digest` steps a few molecules instead and prints, for each student, a number made of all bits of
+//! their state: every GPU must print the same, and so must the driver that runs the kernels on the host.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use mdrun::student::Student;
 use mdrun::system::{Molecule, System};
 use sha2::{Digest, Sha256};
 
+const STUDENTS: [&str; 2] = ["default", "small"];
 /// Whole rounds of full tiles on a GPU with 132 multiprocessors are 660 benzenes, 396 aspirins.
 const REPLICAS: [usize; 7] = [1, 64, 132, 264, 660, 2640, 10_560];
 /// Least time that one measurement takes.
@@ -36,70 +37,91 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 fn main() -> Result<()> {
-    let student = Student::embedded("default")?;
     let molecules = [benzene(), molecule("aspirin")?, molecule("loratadine")?];
-    let system = |n: usize| {
+    let systems = molecules.map(|molecule| {
         Arc::new(System {
-            molecules: vec![molecules[n].clone()],
+            molecules: vec![molecule],
             seed: 1,
             temperature_limit_k: 1e5,
         })
-    };
+    });
+    let students = STUDENTS.map(|name| Student::embedded(name).map(|student| (name, student)));
+    let students = students.into_iter().collect::<Result<Vec<_>>>()?;
     if std::env::args().any(|argument| argument == "--digest") {
-        return digest(&student, &system(0));
+        return students
+            .iter()
+            .try_for_each(|(name, student)| digest(name, student, &systems[0]));
     }
     println!(
-        "molecule    precision  replicas  batches  padding  us/step  molecule-steps/s (median of {MEASUREMENTS})"
+        "student  molecule    precision  replicas  batches  padding  us/step  molecule-steps/s (median of {MEASUREMENTS})"
     );
-    for (n, molecule) in molecules.iter().enumerate() {
-        for precision in [Precision::Mixed, Precision::Single] {
-            let counts = match precision {
-                Precision::Mixed => &REPLICAS[..],
-                Precision::Single => &[4096][..],
-            };
-            for &count in counts {
-                let replicas = replicas(&system(n), count);
-                let mut engine = open(&student, &system(n), &replicas, precision)?;
-                let step_s = median_step_s(&mut engine)?;
-                all_run(&mut engine, &replicas)?;
-                println!(
-                    "{:11} {precision:9?}  {count:8}  {:7}  {:6.1}%  {:7.1}  {:12.0}",
-                    molecule.name,
-                    engine.batch_count(),
-                    100.0 * engine.padding().unwrap_or(0.0),
-                    1e6 * step_s,
-                    count as f64 / step_s
-                );
-            }
+    for (name, student) in &students {
+        for system in &systems {
+            speeds(name, student, system)?;
         }
     }
-    for (n, precision, count) in [
-        (0, Precision::Mixed, 1),
-        (0, Precision::Mixed, 660),
-        (2, Precision::Mixed, 132),
-        (0, Precision::Single, 4096),
-    ] {
-        println!(
-            "\n{count} × {}, {precision:?}: microseconds a step",
-            molecules[n].name
-        );
-        let mut engine = open(
-            &student,
-            &system(n),
-            &replicas(&system(n), count),
-            precision,
-        )?;
-        let program = Scheme::Langevin.program();
-        engine.profile(program, 3)?;
-        let steps = 10;
-        let stages = engine.profile(program, steps)?;
-        for stage in &stages {
-            let step_us = 1e3 * stage.time_ms / steps as f64;
-            println!("{:18} {:24} {step_us:10.2}", stage.stage, stage.kernel);
+    for (name, student) in &students {
+        for (n, precision, count) in [
+            (0, Precision::Mixed, 1),
+            (0, Precision::Mixed, 660),
+            (2, Precision::Mixed, 132),
+            (0, Precision::Single, 4096),
+        ] {
+            println!();
+            profile(name, student, &systems[n], precision, count)?;
         }
-        let sum: f64 = stages.iter().map(|stage| stage.time_ms).sum();
-        println!("{:43} {:10.2}", "sum", 1e3 * sum / steps as f64);
     }
+    Ok(())
+}
+
+/// A line for each number of replicas.
+fn speeds(name: &str, student: &Student, system: &Arc<System>) -> Result<()> {
+    for precision in [Precision::Mixed, Precision::Single] {
+        let counts = match precision {
+            Precision::Mixed => &REPLICAS[..],
+            Precision::Single => &[4096][..],
+        };
+        for &count in counts {
+            let replicas = replicas(system, count);
+            let mut engine = open(student, system, &replicas, precision)?;
+            let step_s = median_step_s(&mut engine)?;
+            all_run(&mut engine, &replicas)?;
+            println!(
+                "{name:7}  {:11} {precision:9?}  {count:8}  {:7}  {:6.1}%  {:7.1}  {:12.0}",
+                system.molecules[0].name,
+                engine.batch_count(),
+                100.0 * engine.padding().unwrap_or(0.0),
+                1e6 * step_s,
+                count as f64 / step_s
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The time of every stage of a step.
+fn profile(
+    name: &str,
+    student: &Student,
+    system: &Arc<System>,
+    precision: Precision,
+    count: usize,
+) -> Result<()> {
+    println!(
+        "{name}: {count} × {}, {precision:?}: microseconds a step",
+        system.molecules[0].name
+    );
+    let mut engine = open(student, system, &replicas(system, count), precision)?;
+    let program = Scheme::Langevin.program();
+    engine.profile(program, 3)?;
+    let steps = 10;
+    let stages = engine.profile(program, steps)?;
+    for stage in &stages {
+        let step_us = 1e3 * stage.time_ms / steps as f64;
+        println!("{:18} {:24} {step_us:10.2}", stage.stage, stage.kernel);
+    }
+    let sum: f64 = stages.iter().map(|stage| stage.time_ms).sum();
+    println!("{:43} {:10.2}", "sum", 1e3 * sum / steps as f64);
     Ok(())
 }
 
@@ -144,7 +166,7 @@ fn all_run(engine: &mut CudaEngine, replicas: &[Replica]) -> Result<()> {
     Ok(())
 }
 
-fn digest(student: &Student, system: &Arc<System>) -> Result<()> {
+fn digest(name: &str, student: &Student, system: &Arc<System>) -> Result<()> {
     let mut replicas = replicas(system, 3);
     let mut engine = open(student, system, &replicas, Precision::Single)?;
     engine.advance(Scheme::Langevin.program(), 5)?;
@@ -167,7 +189,7 @@ fn digest(student: &Student, system: &Arc<System>) -> Result<()> {
     let digits = digest
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    println!("{digits}");
+    println!("{name} {digits}");
     Ok(())
 }
 

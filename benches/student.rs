@@ -1,76 +1,86 @@
-//! Time of one evaluation by one thread and by two, beside which `student_torch.py` prints that of
-//! `PyTorch`.
+//! Time of one evaluation, energy and forces, by one thread and by two: of both built-in students in
+//! turn, and how many times cheaper the second is. `student_torch.py` prints that of `PyTorch`.
 //!
-//! `cargo bench --bench student [-- WEIGHTS.safetensors]`; without a file, random weights. The
-//! least of many single evaluations is taken: on a shared machine it is the only steady figure.
+//! `cargo bench --bench student [-- NAME|WEIGHTS.safetensors …]`
+//!
+//! Single evaluations of all students alternate, and of each the least time is taken: on a shared
+//! machine it is the only steady figure.
 
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use mdrun::student::random::SplitMix;
-use mdrun::student::{Architecture, Network, Student, Workspace};
+use mdrun::error::Result;
+use mdrun::structure;
+use mdrun::student::{Network, Student, Workspace};
 
-fn main() {
-    let file = std::env::args().skip(1).find(|a| !a.starts_with("--"));
-    let student = match file {
-        Some(path) => Student::open(Path::new(&path)).unwrap_or_else(|error| panic!("{error}")),
-        None => Student::random(&usual(), 1),
-    };
-    let network = Network::<f32>::new(&student);
-    println!("atoms  pairs  threads  microseconds  evaluations/s");
-    for (atoms, elements) in [(12, 2), (21, 3), (50, 4)] {
-        let (species, positions_ang) = cloud(atoms, elements);
+/// Benzene, aspirin, an amine of forty atoms and loratadine.
+const MOLECULES: [(&str, &str); 4] = [
+    ("benzene", include_str!("../inputs/nve/benzene.xyz")),
+    ("aspirin", include_str!("molecules/aspirin.xyz")),
+    ("dodecylamine", include_str!("molecules/dodecylamine.xyz")),
+    ("loratadine", include_str!("molecules/loratadine.xyz")),
+];
+
+/// Evaluations of each student, times the number of atoms.
+const ATOM_EVALUATIONS: usize = 50_000;
+
+fn main() -> Result<()> {
+    let mut names: Vec<String> = std::env::args().skip(1).collect();
+    names.retain(|argument| !argument.starts_with("--"));
+    if names.is_empty() {
+        names = ["default", "small"].map(str::to_owned).into();
+    }
+    let students = names.iter().map(|name| open(name));
+    let students = students.collect::<Result<Vec<Student>>>()?;
+    let networks: Vec<_> = students.iter().map(Network::<f32>::new).collect();
+    println!("molecule      atoms  pairs  threads  student   microseconds  evaluations/s  cheaper");
+    for (molecule, text) in MOLECULES {
+        let structure = structure::parse(Path::new("molecule.xyz"), text.as_bytes())?.remove(0);
+        let atoms = structure.numbers.len();
         let mut forces = vec![[0.0; 3]; atoms];
         for threads in [1, 2] {
-            let mut workspace = Workspace::shared(&network, atoms, threads);
-            let mut least = f64::INFINITY;
+            let mut work: Vec<_> = students
+                .iter()
+                .zip(&networks)
+                .map(|(student, network)| {
+                    let known = structure.numbers.iter().map(|z| student.species_of(*z));
+                    let species: Vec<u8> = known.map(|z| z.expect("a known element")).collect();
+                    let workspace = Workspace::shared(network, atoms, threads);
+                    (network, species, workspace, f64::INFINITY)
+                })
+                .collect();
             // Inside the pool, where threads hand work to each other without being woken up.
             rayon::scope(|_| {
-                for _ in 0..50_000 / atoms {
-                    let start = Instant::now();
-                    let positions = black_box(&positions_ang);
-                    network.evaluate(&mut workspace, &species, positions, &mut forces);
-                    least = least.min(start.elapsed().as_secs_f64());
+                for _ in 0..ATOM_EVALUATIONS / atoms {
+                    for (network, species, workspace, least_s) in &mut work {
+                        let start = Instant::now();
+                        let positions = black_box(&structure.positions_ang);
+                        network.evaluate(workspace, species, positions, &mut forces);
+                        *least_s = least_s.min(start.elapsed().as_secs_f64());
+                    }
                 }
             });
-            let pairs = workspace.pairs();
-            println!(
-                "{atoms:5}  {pairs:5}  {threads:7}  {:12.1}  {:13.0}",
-                1e6 * least,
-                1.0 / least
-            );
+            let first_s = work[0].3;
+            for (name, (_, _, workspace, least_s)) in names.iter().zip(&work) {
+                println!(
+                    "{molecule:12}  {atoms:5}  {:5}  {threads:7}  {name:8}  {:12.1}  {:13.0}  {:7.2}",
+                    workspace.pairs(),
+                    1e6 * least_s,
+                    1.0 / least_s,
+                    first_s / least_s
+                );
+            }
         }
     }
+    Ok(())
 }
 
-/// The sizes of the students that are trained.
-fn usual() -> Architecture {
-    Architecture {
-        elements: 9,
-        channels: 128,
-        layers: 2,
-        radial: 16,
-        tensor_channels: 64,
-        gates: true,
-        norm_epsilon: 1e-2,
-        cutoff_ang: 5.0,
-        core: false,
+/// One that is built in, or a file.
+fn open(name: &str) -> Result<Student> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return Student::open(path);
     }
-}
-
-/// Atoms at random places at least 1 Å apart, about as dense as a molecule.
-fn cloud(atoms: usize, elements: u8) -> (Vec<u8>, Vec<[f64; 3]>) {
-    let mut generator = SplitMix(1);
-    let width = 1.1 * (atoms as f64 / 8.0).cbrt();
-    let mut positions_ang: Vec<[f64; 3]> = Vec::new();
-    while positions_ang.len() < atoms {
-        let x = [(); 3].map(|()| width * generator.gaussian());
-        let far = |y: &[f64; 3]| (0..3).map(|n| (x[n] - y[n]).powi(2)).sum::<f64>() > 1.0;
-        if positions_ang.iter().all(far) {
-            positions_ang.push(x);
-        }
-    }
-    let species = (0..atoms).map(|n| (n % usize::from(elements)) as u8);
-    (species.collect(), positions_ang)
+    Student::embedded(name)
 }

@@ -24,8 +24,9 @@ COMPILED = HERE / "compiled"
 TOOLS = HERE / ".tools"
 WHEELS = ("nvidia-cuda-nvrtc-cu12==12.2.140", "nvidia-cuda-nvcc-cu12==12.9.86")
 
-# A student's sizes: (channels F, radial functions K, tensor channels T).
-STUDENTS = ((128, 16, 64),)
+# Sizes that there are kernels for: (channels F, radial functions K, tensor channels T).  A student of fewer channels is
+# loaded with more that are zero; tiles need 2T = F, and F a multiple of 64.
+STUDENTS = ((128, 16, 64), (64, 16, 32))
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90a")
 FALLBACK = "compute_80"
 
@@ -38,13 +39,13 @@ def sources():
 OPTIONS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space")
 
 
-def defines(student):
-    channels, radial, tensor_channels = student
-    return (
-        f"-DSTUDENT_CHANNELS={channels}",
-        f"-DSTUDENT_RADIAL={radial}",
-        f"-DSTUDENT_TENSOR_CHANNELS={tensor_channels}",
-    )
+def name_of(student):
+    return "f{}_k{}_t{}".format(*student)
+
+
+def sizes_of(student):
+    """Macro and its value."""
+    return zip(("STUDENT_CHANNELS", "STUDENT_RADIAL", "STUDENT_TENSOR_CHANNELS"), student)
 
 
 def install():
@@ -78,7 +79,8 @@ def to_ptx(library, source, architecture, student):
     """PTX for a virtual architecture such as compute_80."""
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
-    options = [f"--gpu-architecture={architecture}", *OPTIONS, *defines(student)]
+    defines = [f"-D{macro}={size}" for macro, size in sizes_of(student)]
+    options = [f"--gpu-architecture={architecture}", *OPTIONS, *defines]
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     failed = library.nvrtcCompileProgram(program, len(options), array)
     size = ctypes.c_size_t()
@@ -127,7 +129,7 @@ def build():
         path.unlink()
     kernels = {}
     for student in STUDENTS:
-        name = "f{}_k{}_t{}".format(*student)
+        name = name_of(student)
         kernels[name] = {}
         for architecture in ARCHITECTURES:
             ptx = to_ptx(library, source, architecture.replace("sm_", "compute_"), student)
@@ -142,14 +144,24 @@ def build():
     (COMPILED / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
+def module_of(student):
+    """The kernels for one student as C++ in a namespace of their own, with a table of them."""
+    text = inline().replace('extern "C" ', "")
+    names = re.findall(r"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(", text)
+    table = ", ".join(f'{{"{name}", entry({name})}}' for name in names)
+    sizes = "".join(f"#undef {macro}\n#define {macro} {size}\n" for macro, size in sizes_of(student))
+    module = f"Module module{{kernel_sizes, sizeof kernel_sizes, {{{table}}}}};"
+    return f"{sizes}namespace {name_of(student)} {{\n{text}\n{module}\n}}\n"
+
+
 def build_emulator(folder, flags):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(path.read_text() for path in sources())
-    names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(', text)
-    (folder / "table.inc").write_text("".join(f"KERNEL({name})\n" for name in names))
+    modules = ", ".join(f"&{name_of(student)}::module" for student in STUDENTS)
+    all_modules = f"Module* const all_modules[] = {{{modules}}};\n"
+    (folder / "modules.inc").write_text("".join(map(module_of, STUDENTS)) + all_modules)
     command = ["c++", "-std=c++17", "-O2", "-mfma", "-mf16c", "-ffp-contract=off", "-shared", "-fPIC", "-w"]
-    command += [*flags, *defines(STUDENTS[0]), f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
+    command += [*flags, f"-I{folder}", "-Wl,-soname,libcuda.so.1"]
     subprocess.run([*command, HERE / "emulator" / "driver.cpp", "-o", folder / "libcuda.so.1"], check=True)
 
 

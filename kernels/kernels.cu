@@ -27,8 +27,8 @@
 template <int M>
 constexpr int TILE_SCRATCH = ON_CHIP<M> ? 0 : Scratch<M>::BYTES;
 
-// What the host must know of these kernels, in the order of `Sizes` there; at last the bytes that tiles of 16, 32
-// and 64 rows need of shared and of global memory, which differ between GPUs.
+// What the host must know of these kernels, in the order of `Sizes` there; at last the bytes that tiles of 16, 32,
+// 48 and 64 rows need of shared and of global memory, and how many go at once, which differ between GPUs.
 extern "C" __device__ const int kernel_sizes[] = {
     CHANNELS,          RADIAL,          TENSOR_CHANNELS,         ELEMENTS_MAX,
     sizeof(Batch),     sizeof(State),   sizeof(Progress),        sizeof(Pairs),
@@ -38,6 +38,7 @@ extern "C" __device__ const int kernel_sizes[] = {
     TILE_COLUMNS,      READOUT_THREADS, FORCES_THREADS,          INTEGRATE_THREADS,
     sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
     PIECES_MAX,        TILE_THREADS,    TILE_STAGES,
-    Regions<1>::BYTES, Regions<2>::BYTES,                        Regions<4>::BYTES,
-    TILE_SCRATCH<1>,   TILE_SCRATCH<2>, TILE_SCRATCH<4>,
+    Regions<1>::BYTES, Regions<2>::BYTES,                        Regions<3>::BYTES, Regions<4>::BYTES,
+    TILE_SCRATCH<1>,   TILE_SCRATCH<2>, TILE_SCRATCH<3>,         TILE_SCRATCH<4>,
+    BLOCKS_AT_ONCE<1>, BLOCKS_AT_ONCE<2>,                        BLOCKS_AT_ONCE<3>, BLOCKS_AT_ONCE<4>,
 };

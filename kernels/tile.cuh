@@ -142,6 +142,24 @@ struct Regions {
 };
 
 
+// Blocks that a multiprocessor steps at once.  Sixteen warps of 128 registers fill it; where a student has fewer
+// channels, a block has fewer warps, and two of them go in if its shared memory takes them, with 1 KiB each for
+// the system.
+#if defined(EMULATED) || __CUDA_ARCH__ >= 900
+constexpr int SHARED_BYTES = 228 << 10;
+#elif __CUDA_ARCH__ == 800
+constexpr int SHARED_BYTES = 164 << 10;
+#else
+constexpr int SHARED_BYTES = 100 << 10;
+#endif
+constexpr int BLOCKS_BY_REGISTERS = 512 / TILE_THREADS;
+template <int M>
+constexpr int BLOCKS_BY_SHARED = SHARED_BYTES / (Regions<M>::BYTES + 1024);
+template <int M>
+constexpr int BLOCKS_AT_ONCE = BLOCKS_BY_SHARED<M> < 1                     ? 1
+                               : BLOCKS_BY_SHARED<M> < BLOCKS_BY_REGISTERS ? BLOCKS_BY_SHARED<M>
+                                                                           : BLOCKS_BY_REGISTERS;
+
 template <int M>
 struct Tile {
     static constexpr int ROWS = 16 * M;

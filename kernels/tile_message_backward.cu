@@ -3,7 +3,8 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
-// A task's vectors before the message and the gradients by them: lane n has channels 2n and 2n + 1.
+// A task's vectors before the message and the gradients by them: lane n has channels 2n and 2n + 1, as far as the
+// task has channels.
 struct MessageBefore {
     unsigned v[3], dv[3];
 
@@ -11,7 +12,7 @@ struct MessageBefore {
     __device__ MessageBefore(const Tile<M>& tile, const MessageTask<PARTS>& task) {
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            int at = (axis * Tile<M>::ROWS + task.row) * CHANNELS + task.channel(0) + 2 * (threadIdx.x % WARP);
+            int at = (axis * Tile<M>::ROWS + task.row) * CHANNELS + task.channel(0) + 2 * (threadIdx.x % (8 * task.BLOCKS));
             v[axis] = word(tile.v_before(), at);
             dv[axis] = word(tile.dv_before(), at);
         }

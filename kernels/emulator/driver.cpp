@@ -1,11 +1,11 @@
-// A CUDA driver without a device: libcuda.so.1 whose kernels are kernels.cu, run on the host.
+// A CUDA driver without a device: libcuda.so.1 whose kernels are kernels.cu for every student, run on the host.
 //
 // The engine's own tests run against it wherever there is a C++ compiler, and so try the launches,
 // copies and graphs of the engine together with the kernels' arithmetic.  New memory is poisoned,
 // so that what is read before it is written shows.
 #include "device.h"
 
-#include "../kernels.cu"
+#include <elf.h>
 
 #include <chrono>
 #include <cstdio>
@@ -32,12 +32,32 @@ MakeWork entry(void (*kernel)(Arguments...)) {
     return with_arguments(kernel, std::index_sequence_for<Arguments...>());
 }
 
-std::unordered_map<std::string, MakeWork>& kernels() {
-    static std::unordered_map<std::string, MakeWork> table = {
-#define KERNEL(name) {#name, entry(name)},
-#include "table.inc"
-    };
-    return table;
+// The kernels for one student, and what they export.
+struct Module {
+    const int* sizes;
+    size_t sizes_bytes;
+    std::unordered_map<std::string, MakeWork> kernels;
+};
+
+}  // namespace
+
+// Written by build.py: kernels.cu once for each student in a namespace of its own, and
+// `Module* const all_modules[]` of these.
+#include "modules.inc"
+
+namespace {
+
+// The module that stands for machine code: that of the same sizes F, K, T and E, with which its kernel_sizes begins.
+Module* module_of(const char* image) {
+    if (std::memcmp(image, ELFMAG, SELFMAG) != 0) return nullptr;
+    auto header = reinterpret_cast<const Elf64_Ehdr*>(image);
+    auto sections = reinterpret_cast<const Elf64_Shdr*>(image + header->e_shoff);
+    for (Module* module : all_modules)
+        for (int n = 0; n < header->e_shnum; n++) {
+            if (sections[n].sh_type != SHT_PROGBITS) continue;
+            if (memmem(image + sections[n].sh_offset, sections[n].sh_size, module->sizes, 4 * sizeof(int))) return module;
+        }
+    return nullptr;
 }
 
 struct DriverGraph {
@@ -52,8 +72,8 @@ struct DriverEvent {
     std::chrono::steady_clock::time_point time;
 };
 
-constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500;
-constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES_MAX = 97;
+constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
+constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
 constexpr int DEVICES = 2;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
@@ -73,7 +93,7 @@ int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal < 
 int cuDeviceGetName(char* name, int size, int) { std::snprintf(name, size, "emulation on the host"); return SUCCESS; }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { *bytes = MEMORY_BYTES; return SUCCESS; }
 int cuDeviceGetAttribute(int* value, int attribute, int) {
-    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
+    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES ? 228 << 10 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
     return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; return SUCCESS; }
@@ -112,19 +132,22 @@ int cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, DriverStream*
 int cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, DriverStream*) { std::memcpy(to, from, bytes); return SUCCESS; }
 int cuMemsetD8Async(char* to, unsigned char value, size_t bytes, DriverStream*) { std::memset(to, value, bytes); return SUCCESS; }
 
-int cuModuleLoadData(void** module, const void*) { *module = &the_context; return SUCCESS; }
-int cuModuleUnload(void*) { return SUCCESS; }
-int cuModuleGetFunction(MakeWork** function, void*, const char* name) {
-    auto found = kernels().find(name);
-    if (found == kernels().end()) return NOT_FOUND;
+int cuModuleLoadData(Module** module, const char* image) {
+    *module = module_of(image);
+    return *module ? SUCCESS : INVALID_IMAGE;
+}
+int cuModuleUnload(Module*) { return SUCCESS; }
+int cuModuleGetFunction(MakeWork** function, Module* module, const char* name) {
+    auto found = module->kernels.find(name);
+    if (found == module->kernels.end()) return NOT_FOUND;
     *function = &found->second;
     return SUCCESS;
 }
 int cuFuncSetAttribute(MakeWork*, int, int) { return SUCCESS; }
-int cuModuleGetGlobal_v2(const int** pointer, size_t* bytes, void*, const char* name) {
+int cuModuleGetGlobal_v2(const int** pointer, size_t* bytes, Module* module, const char* name) {
     if (std::string(name) != "kernel_sizes") return NOT_FOUND;
-    *pointer = kernel_sizes;
-    *bytes = sizeof kernel_sizes;
+    *pointer = module->sizes;
+    *bytes = module->sizes_bytes;
     return SUCCESS;
 }
 

@@ -189,7 +189,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
-    /// A built-in force field by name.
+    /// A built-in force field by name: `default` or `small`.
     pub name: Option<String>,
     /// A safetensors file, from this file's folder.
     #[schemars(with = "Option<String>")]

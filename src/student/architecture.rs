@@ -23,9 +23,19 @@ pub struct Architecture {
     pub core: bool,
 }
 
+/// Numbers that stand side by side along an axis of a tensor, one block for each kind of them.
+pub(super) type Blocks = Vec<usize>;
+
 impl Architecture {
     /// Name and shape of every tensor, in the order of the forward pass.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let shape = |axes: Vec<Blocks>| axes.iter().map(|blocks| blocks.iter().sum()).collect();
+        let tensors = self.blocks().into_iter();
+        tensors.map(|(name, axes)| (name, shape(axes))).collect()
+    }
+
+    /// The same with the blocks that each axis is made of.
+    pub(super) fn blocks(&self) -> Vec<(String, Vec<Blocks>)> {
         let Self {
             elements: e,
             channels: f,
@@ -34,36 +44,37 @@ impl Architecture {
             ..
         } = *self;
         let mut list = Tensors(Vec::new());
-        list.add("embedding", [e, f]);
-        list.add("density.scalar", [e * k, f]);
-        list.add("density.vector", [e * k, f]);
+        list.add("embedding", &[&[e], &[f]]);
+        list.add("density.scalar", &[&[e * k], &[f]]);
+        list.add("density.vector", &[&[e * k], &[f]]);
         if t > 0 {
-            list.add("density.tensor", [e * k, t]);
+            list.add("density.tensor", &[&[e * k], &[t]]);
         }
         if self.gates {
-            list.gates("density", [e, f]);
+            list.gates("density", e, f);
             if t > 0 {
-                list.add("density.gate_tensor", [e, t]);
+                list.add("density.gate_tensor", &[&[e], &[t]]);
             }
         }
         for layer in 1..=self.layers {
             if layer > 1 {
                 let name = format!("message{layer}");
-                list.dense(&format!("{name}.phi.hidden"), [f, f]);
-                list.dense(&format!("{name}.phi.out"), [f, 3 * f]);
-                list.add(&format!("{name}.filter"), [k, 3 * f]);
+                list.dense(&format!("{name}.phi.hidden"), &[f], &[f]);
+                list.dense(&format!("{name}.phi.out"), &[f], &[f, f, f]);
+                list.add(&format!("{name}.filter"), &[&[k], &[f, f, f]]);
                 if self.gates {
-                    list.gates(&name, [e, f]);
+                    list.gates(&name, e, f);
                 }
             }
             let name = format!("update{layer}");
-            let norms = if layer == 1 { f + t } else { f };
-            list.add(&format!("{name}.mix"), [f, 2 * f]);
-            list.dense(&format!("{name}.hidden"), [f + norms, f]);
-            list.dense(&format!("{name}.out"), [f, self.update_width(layer)]);
+            let inputs: &[usize] = if layer == 1 { &[f, f, t] } else { &[f, f] };
+            let outputs = vec![f; self.update_width(layer) / f];
+            list.add(&format!("{name}.mix"), &[&[f], &[f, f]]);
+            list.dense(&format!("{name}.hidden"), inputs, &[f]);
+            list.dense(&format!("{name}.out"), &[f], &outputs);
         }
-        list.dense("readout.hidden", [f, f / 2]);
-        list.dense("readout.out", [f / 2, 1]);
+        list.dense("readout.hidden", &[f], &[f / 2]);
+        list.dense("readout.out", &[f / 2], &[1]);
         list.0
     }
 
@@ -78,20 +89,22 @@ impl Architecture {
     }
 }
 
-struct Tensors(Vec<(String, Vec<usize>)>);
+struct Tensors(Vec<(String, Vec<Blocks>)>);
 
 impl Tensors {
-    fn add(&mut self, name: &str, shape: impl Into<Vec<usize>>) {
-        self.0.push((name.to_owned(), shape.into()));
+    fn add(&mut self, name: &str, axes: &[&[usize]]) {
+        let axes = axes.iter().map(|blocks| blocks.to_vec()).collect();
+        self.0.push((name.to_owned(), axes));
     }
 
-    fn gates(&mut self, name: &str, shape: [usize; 2]) {
-        self.add(&format!("{name}.gate_scalar"), shape);
-        self.add(&format!("{name}.gate_vector"), shape);
+    fn gates(&mut self, name: &str, elements: usize, channels: usize) {
+        for kind in ["scalar", "vector"] {
+            self.add(&format!("{name}.gate_{kind}"), &[&[elements], &[channels]]);
+        }
     }
 
-    fn dense(&mut self, name: &str, [inputs, outputs]: [usize; 2]) {
-        self.add(&format!("{name}.weight"), [inputs, outputs]);
-        self.add(&format!("{name}.bias"), [outputs]);
+    fn dense(&mut self, name: &str, inputs: &[usize], outputs: &[usize]) {
+        self.add(&format!("{name}.weight"), &[inputs, outputs]);
+        self.add(&format!("{name}.bias"), &[outputs]);
     }
 }

@@ -18,10 +18,13 @@ use crate::error::{Error, Result};
 use crate::structure::Domain;
 
 /// The students inside this program: name and file.
-const EMBEDDED: [(&str, &[u8]); 1] = [(
-    "default",
-    include_bytes!("../../models/default.safetensors"),
-)];
+const EMBEDDED: [(&str, &[u8]); 2] = [
+    (
+        "default",
+        include_bytes!("../../models/default.safetensors"),
+    ),
+    ("small", include_bytes!("../../models/small.safetensors")),
+];
 
 /// The tensor of the isolated atoms' energies.
 const REFERENCE: &str = "reference_energy";

@@ -44,6 +44,7 @@ mod rows;
 mod switch;
 mod uncertainty;
 mod update;
+mod widen;
 
 pub use architecture::Architecture;
 pub use format::Student;

@@ -13,7 +13,17 @@ use mdrun::student::real::Real;
 use mdrun::student::{Architecture, Network, Student, Workspace};
 use mdrun::system::{Molecule, System};
 
-/// The sizes of the shipped student, with the given number of layers.
+/// The sizes of the small shipped student; there are kernels for 64 channels and 32 tensor channels.
+pub fn small_architecture() -> Architecture {
+    Architecture {
+        channels: 48,
+        tensor_channels: 16,
+        core: true,
+        ..architecture(2, true)
+    }
+}
+
+/// The sizes of the larger shipped student, with the given number of layers.
 pub fn architecture(layers: usize, gates: bool) -> Architecture {
     Architecture {
         elements: ELEMENTS.len(),

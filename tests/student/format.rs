@@ -52,6 +52,22 @@ fn a_good_file_is_read_as_it_was_written() {
 }
 
 #[test]
+fn students_are_built_in_under_their_names() {
+    for name in ["default", "small"] {
+        let student = Student::embedded(name).unwrap();
+        assert_eq!(student.metadata["name"], name);
+        // One for the other in a campaign, whatever its molecules.
+        assert_eq!(student.elements.len(), 9);
+    }
+    let error = Student::embedded("smal").unwrap_err().to_string();
+    assert!(
+        error.contains("no built-in force field is called \"smal\"")
+            && error.contains("built in: default, small;"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_core_is_there_if_the_file_says_so() {
     assert!(!read(TINY).unwrap().architecture.core);
     let with = |value: &str| {

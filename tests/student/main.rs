@@ -74,6 +74,36 @@ fn architectures() -> Vec<Architecture> {
     ]
 }
 
+/// What a GPU runs in place of a student that has no kernels of its own size: sums with more zeros in
+/// them, in f64, where the rest is the order in which channels are added up.
+#[test]
+fn a_student_with_more_channels_of_zeros_says_the_same() {
+    let shipped = Student::embedded("small").unwrap();
+    let random_students = architectures();
+    let random_students = random_students.iter().zip(0..);
+    let students = random_students.map(|(architecture, seed)| Student::random(architecture, seed));
+    for student in students.chain([shipped]) {
+        let wide = student.widened(64, 32);
+        let shapes = wide.architecture.tensors();
+        assert!(shapes.contains(&("update1.hidden.weight".into(), vec![160, 64])));
+        let networks = [&student, &wide].map(Network::<f64>::new);
+        for atoms in [1, 2, 9, 24] {
+            let molecule = random(atoms, 21);
+            let (energy, forces) = evaluate(&networks[0], &molecule);
+            let (wide_energy, wide_forces) = evaluate(&networks[1], &molecule);
+            let bound = 1e-12 * (1.0 + norm(&forces)) * student.architecture.channels as f64;
+            let errors = [
+                (energy - wide_energy).abs(),
+                largest_difference(&forces, &wide_forces),
+            ];
+            assert!(
+                errors.iter().all(|error| *error < bound),
+                "{atoms} atoms: {errors:?}, bound {bound:e}"
+            );
+        }
+    }
+}
+
 #[test]
 fn forces_are_the_slope_of_the_energy() {
     for (seed, architecture) in architectures().iter().enumerate() {

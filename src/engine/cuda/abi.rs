@@ -18,7 +18,6 @@ use cudarc::driver::{
     LaunchArgs, LaunchConfig, PinnedHostSlice, PushKernelArg, sys,
 };
 
-use super::images;
 use crate::student::{Architecture, Student};
 
 /// The address of an array of `T` on the device, or of none.
@@ -229,7 +228,7 @@ pub const PIECE_OPERATIONS_MAX: usize = 8;
 /// Pieces of a step in a [`Program`] at most.
 pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
-pub const TILE_ROWS: [usize; 3] = [16, 32, 64];
+pub const TILE_ROWS: [usize; 4] = [16, 32, 48, 64];
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",
@@ -281,11 +280,6 @@ impl Sizes {
             radial,
             tensor_channels,
         }
-    }
-
-    /// Any that there are kernels for, where there is no student.
-    pub fn any() -> Self {
-        images::FIRST
     }
 
     /// Threads a block of the density: one for each component and radial function, in whole warps.
@@ -354,6 +348,8 @@ pub struct TileBytes {
     pub shared: [usize; TILE_ROWS.len()],
     /// Of global memory.
     pub global: [usize; TILE_ROWS.len()],
+    /// How many of these blocks a multiprocessor runs at once at most.
+    pub at_once: [usize; TILE_ROWS.len()],
 }
 
 /// Something that a kernel takes by value.

@@ -9,7 +9,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::abi::{self, Argument, Sizes, TileBytes};
-use super::images;
+use super::images::{self, Image};
 use crate::error::{Error, Result};
 use crate::student::Student;
 
@@ -48,7 +48,7 @@ kernels! {
     product_128_rows product_64_rows product_32_rows
     update_inputs update_apply update_apply_backward update_inputs_backward
     message message_backward readout forces energies
-    step_tiles_16 step_tiles_32 step_tiles_64
+    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64
 }
 
 impl Kernels {
@@ -57,12 +57,13 @@ impl Kernels {
         match rows {
             16 => &self.step_tiles_16,
             32 => &self.step_tiles_32,
+            48 => &self.step_tiles_48,
             _ => &self.step_tiles_64,
         }
     }
 }
 
-/// A GPU with the kernels for students of one size.
+/// A GPU with the kernels for students of up to one size.
 pub struct Gpu {
     /// The one stream that does all the work.
     pub(super) stream: Arc<CudaStream>,
@@ -127,9 +128,10 @@ fn count() -> Result<usize> {
 }
 
 impl Gpu {
-    /// GPU number `ordinal` with the kernels for a student, or with any where there is none.
+    /// GPU number `ordinal` with the kernels that a student fits into, or with any where there is none.
     pub fn open(ordinal: usize, student: Option<&Student>) -> Result<Self> {
-        let sizes = student.map_or_else(Sizes::any, Sizes::of);
+        let image = image_for(student)?;
+        let sizes = image.sizes;
         let count = count()?;
         if ordinal >= count {
             return Err(Error::input(format!("there is no GPU {ordinal}"))
@@ -147,8 +149,8 @@ impl Gpu {
             return Err(Error::run(what).hint("use `--device cpu`"));
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
-        let module = load(&context, sizes, capability)?;
-        let tile_bytes = check_sizes(&module, &stream, sizes)?;
+        let module = load(&context, image, capability)?;
+        let mut tile_bytes = check_sizes(&module, &stream, sizes)?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(failed("count multiprocessors"))?;
@@ -157,10 +159,18 @@ impl Gpu {
                 sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )
             .map_err(failed("ask for shared memory"))?;
+        let shared_bytes_of_all = context
+            .attribute(
+                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+            )
+            .map_err(failed("ask for shared memory"))?;
         let kernels = Kernels::load(&module).map_err(failed("find the kernels"))?;
         let mut tile_rows_max = 0;
-        for (rows, bytes) in abi::TILE_ROWS.into_iter().zip(tile_bytes.shared) {
-            let bytes = bytes as i32;
+        for (kind, rows) in abi::TILE_ROWS.into_iter().enumerate() {
+            let bytes = tile_bytes.shared[kind] as i32;
+            // The system takes 1 KiB a block.
+            let room = (shared_bytes_of_all / (bytes + 1024)).max(1) as usize;
+            tile_bytes.at_once[kind] = tile_bytes.at_once[kind].min(room);
             if bytes <= shared_bytes {
                 let most =
                     sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -169,6 +179,15 @@ impl Gpu {
                     .function
                     .set_attribute(most, bytes)
                     .map_err(failed("set aside shared memory"))?;
+                if tile_bytes.at_once[kind] > 1 {
+                    let share =
+                        sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+                    kernels
+                        .step_tiles(rows)
+                        .function
+                        .set_attribute(share, 100)
+                        .map_err(failed("set aside shared memory"))?;
+                }
                 tile_rows_max = rows;
             }
         }
@@ -332,29 +351,39 @@ pub fn failed(to: &str) -> impl FnOnce(DriverError) -> Error {
     move |source| Error::run(format!("the GPU failed ({to}): {source}"))
 }
 
+/// The kernels for a student, or any where there is none.
+fn image_for(student: Option<&Student>) -> Result<&'static Image> {
+    let sizes = student.map(Sizes::of);
+    images::image_for(sizes).ok_or_else(|| {
+        let of = sizes.map_or_else(String::new, |sizes| {
+            let Sizes {
+                channels,
+                radial,
+                tensor_channels,
+            } = sizes;
+            format!(
+                " for a student of {channels} channels, {radial} radial functions and \
+                 {tensor_channels} tensors"
+            )
+        });
+        Error::run(format!("there are no GPU kernels{of}")).hint("use `--device cpu`")
+    })
+}
+
 /// Machine code if there is some for this GPU and the driver takes it, else text that it compiles.
 fn load(
     context: &Arc<CudaContext>,
-    sizes: Sizes,
+    image: &Image,
     capability: (i32, i32),
 ) -> Result<Arc<CudaModule>> {
-    let cubin = images::cubin(sizes, capability);
+    let cubin = image.cubin(capability);
     let module = cubin.and_then(|code| context.load_module(Ptx::from_binary(code)).ok());
     if let Some(module) = module {
         return Ok(module);
     }
-    let text = images::ptx(sizes).ok_or_else(|| {
-        let Sizes {
-            channels,
-            radial,
-            tensor_channels,
-        } = sizes;
-        Error::run(format!(
-            "there are no GPU kernels for a student of {channels} channels, {radial} radial \
-             functions and {tensor_channels} tensors"
-        ))
-        .hint("use `--device cpu`")
-    })?;
+    let text = image
+        .ptx()
+        .ok_or_else(|| Error::run("the GPU kernels in this program are damaged"))?;
     context
         .load_module(Ptx::from_src(text))
         .map_err(failed("compile the kernels"))
@@ -383,7 +412,7 @@ fn check_sizes(
         .collect();
     let expected = sizes.as_exported();
     let kinds = abi::TILE_ROWS.len();
-    if found.len() != expected.len() + 2 * kinds || !found.starts_with(&expected) {
+    if found.len() != expected.len() + 3 * kinds || !found.starts_with(&expected) {
         return Err(Error::run(format!(
             "the GPU kernels are of another version: {found:?}, not {expected:?}"
         )));
@@ -393,6 +422,7 @@ fn check_sizes(
     for n in 0..kinds {
         bytes.shared[n] = of_tiles[n] as usize;
         bytes.global[n] = of_tiles[kinds + n] as usize;
+        bytes.at_once[n] = of_tiles[2 * kinds + n] as usize;
     }
     Ok(bytes)
 }

@@ -104,6 +104,10 @@ impl CudaEngine {
         replicas: &[Replica],
         limits: Limits,
     ) -> Result<Self> {
+        // Kernels are compiled for few sizes; a student of fewer channels gets more that are zero.
+        let widened =
+            student.map(|student| student.widened(gpu.sizes.channels, gpu.sizes.tensor_channels));
+        let student = widened.as_ref();
         let (molecules, elements) = molecule_tables(&system, student)?;
         let architecture = student.map(|student| &student.architecture);
         let load = |student| Weights::upload(&gpu, student, &elements);

@@ -39,10 +39,13 @@ pub struct TileArrays {
 impl TileArrays {
     /// Tiles for replicas of so many atoms each; none where one is too large for a tile.
     pub fn new(gpu: &Gpu, atoms: &[usize]) -> Result<Option<Self>> {
-        let Some(tiling) = Tiling::best(atoms, gpu.multiprocessors, gpu.tile_rows_max) else {
+        let at_once = gpu.tile_bytes.at_once;
+        let tiling = Tiling::best(atoms, gpu.multiprocessors, &at_once, gpu.tile_rows_max);
+        let Some(tiling) = tiling else {
             return Ok(None);
         };
-        let blocks = tiling.members.len().min(gpu.multiprocessors);
+        let most = gpu.multiprocessors * at_once[tiling.kind];
+        let blocks = tiling.members.len().min(most);
         // In words of eight bytes, and one where all is in shared memory: nothing can be allocated of nothing.
         let scratch = (blocks * gpu.tile_bytes.global[tiling.kind] / 8).max(1);
         let mut first = vec![0];
