@@ -258,25 +258,25 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
 }
 
 // The same for tiles of 16, 32, 48 and 64 rows: a row's bits are those of any of them.
-extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_AT_ONCE<1>) step_tiles_16(
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<1>) step_tiles_16(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
     step_tiles<1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
-extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_AT_ONCE<2>) step_tiles_32(
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<2>) step_tiles_32(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
     step_tiles<2>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
-extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_AT_ONCE<3>) step_tiles_48(
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<3>) step_tiles_48(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
     step_tiles<3>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
-extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_AT_ONCE<4>) step_tiles_64(
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<4>) step_tiles_64(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
     step_tiles<4>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);

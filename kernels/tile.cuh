@@ -159,6 +159,9 @@ template <int M>
 constexpr int BLOCKS_AT_ONCE = BLOCKS_BY_SHARED<M> < 1                     ? 1
                                : BLOCKS_BY_SHARED<M> < BLOCKS_BY_REGISTERS ? BLOCKS_BY_SHARED<M>
                                                                            : BLOCKS_BY_REGISTERS;
+// The compiler spills more when it is told of one block than when it is told nothing.
+template <int M>
+constexpr int BLOCKS_BOUND = BLOCKS_AT_ONCE<M> > 1 ? BLOCKS_AT_ONCE<M> : 0;
 
 template <int M>
 struct Tile {
