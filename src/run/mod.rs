@@ -4,8 +4,12 @@
 //! the log, the end.  The clock decides when to look up from that (for signals, for a checkpoint)
 //! and so how the way is cut into pieces, but never what is computed: `advance(a + b)` is
 //! `advance(a)` then `advance(b)`.
+//!
+//! What is due at an event is written while a device makes the next steps; before a checkpoint and
+//! at the end, everything that is due has been written.
 
 mod interrupt;
+mod output_cost;
 mod progress;
 
 use std::time::{Duration, Instant};
@@ -18,6 +22,7 @@ use crate::system::System;
 use crate::write::{Offsets, Outputs};
 
 pub use interrupt::{Cause, Interrupt};
+pub use output_cost::OutputCost;
 pub use progress::{Progress, SearchProgress, duration};
 
 /// What happens at which step.
@@ -79,14 +84,16 @@ pub struct Campaign<'a> {
     pub engine: &'a mut dyn Engine,
     /// What says how far off the forces may be, at lines of the log only.
     pub uncertainty: Option<&'a Uncertainty>,
-    /// The state at `step`, brought up to date at every event.
+    /// The state when it was last written.
     pub replicas: &'a mut [Replica],
     /// Steps made.
     pub step: u64,
-    /// Whether `outputs` already hold what is due at `step`.
-    pub resumed: bool,
+    /// Whether `outputs` hold everything that is due up to `step`.
+    pub written: bool,
     /// What is written.
     pub outputs: &'a mut Outputs,
+    /// Time that the replicas stood still for it.
+    pub waited: Duration,
 }
 
 impl Campaign<'_> {
@@ -102,10 +109,9 @@ impl Campaign<'_> {
     ) -> Result<Ending> {
         let mut last_checkpoint = Instant::now();
         let mut pace = Pace::new(clock.look_every);
-        if !self.resumed {
-            self.observe(calendar)?;
+        if !self.written {
             // A drawn seed and a long minimisation must not be lost before the first interval.
-            self.checkpoint(&mut save)?;
+            self.checkpoint(calendar, &mut save)?;
         }
         let ending = loop {
             let nobody_left = !self.replicas.iter().any(Replica::is_running);
@@ -126,49 +132,76 @@ impl Campaign<'_> {
                 break Ending::Interrupted(cause);
             }
             if last_checkpoint.elapsed() >= clock.checkpoint_every {
-                self.checkpoint(&mut save)?;
+                self.checkpoint(calendar, &mut save)?;
                 last_checkpoint = Instant::now();
             }
             let event = calendar.next_after(self.step);
             let steps = pace.steps().min(event - self.step);
             let started = Instant::now();
-            self.engine.advance(self.scheme.program(), steps)?;
+            self.advance(calendar, steps)?;
             pace.took(steps, started.elapsed());
             self.step += steps;
-            if self.step == event {
-                self.observe(calendar)?;
-            }
+            self.written = self.step < event;
             progress.at(self.step);
         };
         progress.finish();
-        self.checkpoint(&mut save)?;
+        self.checkpoint(calendar, &mut save)?;
         Ok(ending)
     }
 
-    /// Writes what is due at this step.
-    fn observe(&mut self, calendar: &Calendar) -> Result<()> {
-        self.engine.snapshot(self.replicas)?;
-        if self.step.is_multiple_of(calendar.frames_every) {
-            self.outputs.frame(self.system, self.replicas)?;
+    /// Steps, and meanwhile writes what is due at this step.
+    fn advance(&mut self, calendar: &Calendar, steps: u64) -> Result<()> {
+        let program = self.scheme.program();
+        if self.written {
+            return self.engine.advance(program, steps);
         }
-        if self.step.is_multiple_of(calendar.log_every) {
-            let errors = self
-                .uncertainty
-                .map(|known| known.force_errors_ev_per_ang(self.replicas));
-            self.outputs
-                .log(self.system, self.replicas, errors.as_deref())?;
-        }
+        let (step, outputs) = (self.step, &mut *self.outputs);
+        let (system, uncertainty) = (self.system, self.uncertainty);
+        let mut write =
+            |replicas: &[Replica]| observe(calendar, step, system, uncertainty, replicas, outputs);
+        let engine = &mut self.engine;
+        self.waited += engine.advance_while((program, steps), self.replicas, &mut write)?;
         Ok(())
     }
 
+    /// Writes what is due at this step, brings it to stable storage, and saves the state.
     fn checkpoint(
         &mut self,
+        calendar: &Calendar,
         save: &mut impl FnMut(u64, &[Replica], Offsets) -> Result<()>,
     ) -> Result<()> {
+        let started = Instant::now();
         self.engine.snapshot(self.replicas)?;
+        if !self.written {
+            let (system, uncertainty) = (self.system, self.uncertainty);
+            let (replicas, outputs) = (&*self.replicas, &mut *self.outputs);
+            observe(calendar, self.step, system, uncertainty, replicas, outputs)?;
+            self.written = true;
+        }
         let offsets = self.outputs.flush(self.replicas)?;
-        save(self.step, self.replicas, offsets)
+        save(self.step, self.replicas, offsets)?;
+        self.waited += started.elapsed();
+        Ok(())
     }
+}
+
+/// Writes what is due at a step.
+fn observe(
+    calendar: &Calendar,
+    step: u64,
+    system: &System,
+    uncertainty: Option<&Uncertainty>,
+    replicas: &[Replica],
+    outputs: &mut Outputs,
+) -> Result<()> {
+    if step.is_multiple_of(calendar.frames_every) {
+        outputs.frame(system, replicas)?;
+    }
+    if step.is_multiple_of(calendar.log_every) {
+        let errors = uncertainty.map(|known| known.force_errors_ev_per_ang(replicas));
+        outputs.log(system, replicas, errors.as_deref())?;
+    }
+    Ok(())
 }
 
 /// How many steps fit between two looks at the clock.

@@ -66,6 +66,12 @@ pub struct Speed {
     pub molecule_steps_per_s: f64,
     /// Simulated time of all replicas together.
     pub ns_per_day: f64,
+    /// Time that replicas stood still for outputs and checkpoints, s.
+    pub output_wait_s: f64,
+    /// What was appended to files, bytes.
+    pub output_bytes: u64,
+    /// Time that this and bringing it to stable storage took, s; on a GPU most of it is beside the steps.
+    pub disk_s: f64,
 }
 
 /// What the process was.

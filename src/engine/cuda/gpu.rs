@@ -280,6 +280,13 @@ impl Gpu {
         Ok(stages)
     }
 
+    /// A mark in the work, at which the device looks at its clock.
+    pub(super) fn mark(&self) -> Result<CudaEvent> {
+        self.stream
+            .record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))
+            .map_err(failed("mark the work"))
+    }
+
     /// Waits until all work is done.
     pub(super) fn synchronize(&self) -> Result<()> {
         self.stream

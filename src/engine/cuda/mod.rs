@@ -24,8 +24,9 @@ mod tiles;
 mod weights;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use cudarc::driver::{CudaGraph, sys};
+use cudarc::driver::{CudaEvent, CudaGraph, sys};
 
 pub use gpu::{Gpu, StageTime};
 pub use several::SeveralGpus;
@@ -322,6 +323,41 @@ impl CudaEngine {
     fn finish(&self) -> Result<()> {
         self.gpu.synchronize()
     }
+
+    /// Refuses a number of replicas that is not that of the slots.
+    fn check_count(&self, replicas: &[Replica]) -> Result<()> {
+        let (asked, slots) = (replicas.len(), self.seats.len());
+        if asked == slots {
+            return Ok(());
+        }
+        Err(Error::run(format!(
+            "{asked} replicas asked of an engine with {slots} slots"
+        )))
+    }
+
+    /// Begins to copy the state to the host, and does not wait for it.
+    fn begin_snapshot(&mut self) -> Result<()> {
+        let batches = self.batches.iter_mut();
+        batches
+            .map(|seated| &mut seated.batch)
+            .try_for_each(|batch| batch.begin_fetch(&self.gpu))
+    }
+
+    /// The state when its copy was begun, whatever was launched since.
+    fn end_snapshot(&self, replicas: &mut [Replica]) -> Result<()> {
+        for (replica, name) in replicas.iter_mut().zip(&self.names) {
+            (replica.id, replica.parameters) = *name;
+        }
+        self.batches
+            .iter()
+            .try_for_each(|Seated { batch, slots, .. }| batch.read(slots, replicas))
+    }
+}
+
+/// Device time between two marks of finished work.
+fn between((start, end): (&CudaEvent, &CudaEvent)) -> Result<Duration> {
+    let time_ms = start.elapsed_ms(end).map_err(failed("read a clock"))?;
+    Ok(Duration::from_secs_f64(1e-3 * f64::from(time_ms.max(0.0))))
 }
 
 impl Engine for CudaEngine {
@@ -341,20 +377,10 @@ impl Engine for CudaEngine {
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        let (asked, slots) = (replicas.len(), self.seats.len());
-        if asked != slots {
-            return Err(Error::run(format!(
-                "{asked} replicas asked of an engine with {slots} slots"
-            )));
-        }
-        for (replica, name) in replicas.iter_mut().zip(&self.names) {
-            (replica.id, replica.parameters) = *name;
-        }
-        for Seated { batch, slots, .. } in &mut self.batches {
-            batch.fetch(&self.gpu)?;
-            batch.read(slots, replicas)?;
-        }
-        Ok(())
+        self.check_count(replicas)?;
+        self.begin_snapshot()?;
+        self.finish()?;
+        self.end_snapshot(replicas)
     }
 
     fn set_parameters(&mut self, slot: usize, parameters: Parameters) {
@@ -372,6 +398,24 @@ impl Engine for CudaEngine {
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
         self.begin_steps(program, steps)?;
         self.finish()
+    }
+
+    fn advance_while(
+        &mut self,
+        (program, steps): (&[Op], u64),
+        replicas: &mut [Replica],
+        work: &mut dyn FnMut(&[Replica]) -> Result<()>,
+    ) -> Result<Duration> {
+        self.check_count(replicas)?;
+        let started = Instant::now();
+        self.begin_snapshot()?;
+        let start = self.gpu.mark()?;
+        self.begin_steps(program, steps)?;
+        let end = self.gpu.mark()?;
+        let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
+        self.finish()?;
+        worked?;
+        Ok(started.elapsed().saturating_sub(between((&start, &end))?))
     }
 
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
