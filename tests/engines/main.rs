@@ -13,6 +13,7 @@ use mdrun::engine::cuda::{CudaEngine, Gpu, Limits, SeveralGpus};
 use mdrun::engine::host::HostEngine;
 use mdrun::engine::potential::{Nothing, Term};
 use mdrun::engine::{Engine, Op, Precision};
+use mdrun::error::Error;
 use mdrun::integrate::Scheme;
 use mdrun::replica::{Fault, Parameters, Replica, Status};
 use mdrun::student::{Architecture, Student};
@@ -295,6 +296,67 @@ fn advance_in_parts(precision: Precision) {
     let half = run(&[5]);
     let mut engine = on_gpu(&system, Some(&student), &half, precision);
     assert_eq!(advanced(&mut engine, Scheme::Langevin, 5, &half), whole);
+}
+
+/// The work sees the state before the steps, and the bits are those of one thing after the other.
+#[test]
+fn work_beside_the_steps_changes_no_bit() {
+    gpu_or_skip!();
+    let (student, system) = (student(), system(&[3, 12], 17));
+    let start: Vec<Replica> = (0..2).flat_map(|copy| replicas(&system, copy)).collect();
+    for precision in PRECISIONS {
+        let limits = Limits {
+            precision,
+            ..Limits::default()
+        };
+        let gpus = Gpu::open_all(Some(&student)).unwrap();
+        let all = SeveralGpus::new(gpus, &system, Some(&student), &[], &start, limits).unwrap();
+        let mut engines: [Box<dyn Engine>; 2] = [
+            Box::new(on_gpu(&system, Some(&student), &start, precision)),
+            Box::new(all),
+        ];
+        for engine in &mut engines {
+            check_work_beside(engine.as_mut(), &start);
+        }
+        let [one, all] =
+            engines.map(|mut engine| advanced(engine.as_mut(), Scheme::Nve, 0, &start));
+        assert_eq!(one, all);
+    }
+    check_work_beside(&mut on_host::<f32>(&system, &student, &start), &start);
+}
+
+fn check_work_beside(engine: &mut dyn Engine, start: &[Replica]) {
+    let program = Scheme::Langevin.program();
+    let mut expected = vec![evaluated(engine, start)];
+    for steps in [2, 1, 1] {
+        expected.push(advanced(engine, Scheme::Langevin, steps, start));
+    }
+    for (slot, replica) in expected[0].iter().enumerate() {
+        engine.put(slot, replica).unwrap();
+    }
+    let (mut seen, mut now) = (Vec::new(), start.to_vec());
+    // The first snapshot is of what was put there and never was on the device.
+    for steps in [2, 1, 1] {
+        let mut work = |replicas: &[Replica]| {
+            seen.push(replicas.to_vec());
+            Ok(())
+        };
+        let waited = engine.advance_while((program, steps), &mut now, &mut work);
+        assert!(waited.unwrap() < std::time::Duration::from_secs(60));
+    }
+    engine.snapshot(&mut now).unwrap();
+    seen.push(now.clone());
+    for (n, (seen, expected)) in seen.iter().zip(&expected).enumerate() {
+        assert!(seen == expected, "snapshot {n}");
+    }
+    // Work that fails is heard of once the steps are made.
+    let fault = engine.advance_while((program, 1), &mut now, &mut |_| Err(Error::run("no room")));
+    assert_eq!(fault.unwrap_err().what(), "no room");
+    assert!(
+        engine
+            .advance_while((program, 1), &mut now[1..], &mut |_| Ok(()))
+            .is_err()
+    );
 }
 
 /// Without a network all that remains is f64 arithmetic in a fixed order: the host's, to the bit.

@@ -275,8 +275,8 @@ impl Batch {
         Ok(())
     }
 
-    /// The same without waiting. Work that is launched later comes after it on the stream, and who
-    /// reads the copy waits for it and no longer.
+    /// The same without waiting: the copy may be read once the stream has come so far, whatever was
+    /// launched behind it.
     pub fn begin_fetch(&mut self, gpu: &Gpu) -> Result<()> {
         if self.fresher == Fresher::Device {
             self.numbers.download(gpu)?;

@@ -287,6 +287,11 @@ impl Gpu {
             .map_err(failed("mark the work"))
     }
 
+    /// Waits until the work before a mark is done.
+    pub(super) fn wait_for(&self, mark: &CudaEvent) -> Result<()> {
+        mark.synchronize().map_err(failed("finish the work"))
+    }
+
     /// Waits until all work is done.
     pub(super) fn synchronize(&self) -> Result<()> {
         self.stream

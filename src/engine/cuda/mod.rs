@@ -343,7 +343,7 @@ impl CudaEngine {
             .try_for_each(|batch| batch.begin_fetch(&self.gpu))
     }
 
-    /// The state when its copy was begun, whatever was launched since.
+    /// The state when its copy, which is done by now, was begun.
     fn end_snapshot(&self, replicas: &mut [Replica]) -> Result<()> {
         for (replica, name) in replicas.iter_mut().zip(&self.names) {
             (replica.id, replica.parameters) = *name;
@@ -412,6 +412,7 @@ impl Engine for CudaEngine {
         let start = self.gpu.mark()?;
         self.begin_steps(program, steps)?;
         let end = self.gpu.mark()?;
+        self.gpu.wait_for(&start)?;
         let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
         self.finish()?;
         worked?;

@@ -78,7 +78,7 @@ impl SeveralGpus {
         Ok(())
     }
 
-    /// The state when its copy was begun, whatever was launched since.
+    /// The state when its copy, which is done by now, was begun.
     fn end_snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
         for member in &mut self.members {
             member.engine.end_snapshot(&mut member.replicas)?;
@@ -167,6 +167,9 @@ impl Engine for SeveralGpus {
         let starts = self.marks()?;
         self.begin_steps(program, steps)?;
         let ends = self.marks()?;
+        for (member, start) in self.members.iter().zip(&starts) {
+            member.engine.gpu.wait_for(start)?;
+        }
         let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
         self.finish()?;
         worked?;
