@@ -235,25 +235,23 @@ impl Job {
             step: self.first_step,
             written: self.restarts > 0,
             outputs: &mut self.outputs,
-            waited: Duration::ZERO,
+            cost: OutputCost::default(),
         };
         let started = Instant::now();
         let ending = campaign.run(&calendar, &clock, interrupt, &mut progress, save)?;
         let (step, wall) = (campaign.step, started.elapsed());
-        let output_cost = OutputCost {
-            waited: campaign.waited,
-            traffic: folder.disk().traffic(),
-        };
+        let (cost, traffic) = (campaign.cost, folder.disk().traffic());
         let speed = Speed {
             wall_s: wall.as_secs_f64(),
             molecule_steps_per_s: progress.molecule_steps_per_s(step),
             ns_per_day: progress.ns_per_day(step),
-            output_wait_s: output_cost.waited.as_secs_f64(),
-            output_bytes: output_cost.traffic.bytes,
-            disk_s: output_cost.traffic.time.as_secs_f64(),
+            output_wait_s: cost.waited.as_secs_f64(),
+            checkpoint_s: cost.checkpoints.as_secs_f64(),
+            output_bytes: traffic.bytes,
+            disk_s: traffic.time.as_secs_f64(),
         };
         let code = self.close(ending, step, speed, json)?;
-        if let Some(message) = output_cost.message(wall) {
+        if let Some(message) = cost.message(wall, traffic) {
             crate::say!("{message}");
         }
         Ok(code)

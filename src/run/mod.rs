@@ -92,8 +92,8 @@ pub struct Campaign<'a> {
     pub written: bool,
     /// What is written.
     pub outputs: &'a mut Outputs,
-    /// Time that the replicas stood still for it.
-    pub waited: Duration,
+    /// What that has cost so far.
+    pub cost: OutputCost,
 }
 
 impl Campaign<'_> {
@@ -160,7 +160,7 @@ impl Campaign<'_> {
         let mut write =
             |replicas: &[Replica]| observe(calendar, step, system, uncertainty, replicas, outputs);
         let engine = &mut self.engine;
-        self.waited += engine.advance_while((program, steps), self.replicas, &mut write)?;
+        self.cost.waited += engine.advance_while((program, steps), self.replicas, &mut write)?;
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Campaign<'_> {
         }
         let offsets = self.outputs.flush(self.replicas)?;
         save(self.step, self.replicas, offsets)?;
-        self.waited += started.elapsed();
+        self.cost.checkpoints += started.elapsed();
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! One GPU: found, judged, and with its kernels loaded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use cudarc::driver::{
@@ -75,6 +75,8 @@ pub struct Gpu {
     /// Rows of the largest tile whose block finds room in a multiprocessor.
     pub(super) tile_rows_max: usize,
     name: String,
+    /// Bytes of all arrays that were made, whether they are still there or not.
+    pub(super) array_bytes: Cell<usize>,
     /// Launches while they are timed.
     timings: RefCell<Option<Vec<Timing>>>,
 }
@@ -178,6 +180,7 @@ impl Gpu {
             sizes,
             multiprocessors: multiprocessors as usize,
             name,
+            array_bytes: Cell::new(0),
             timings: RefCell::new(None),
         })
     }
@@ -195,7 +198,7 @@ impl Gpu {
     }
 
     /// Memory that nobody uses, bytes.
-    pub(super) fn memory_free_bytes(&self) -> Result<usize> {
+    pub fn memory_free_bytes(&self) -> Result<usize> {
         let (free, _) = self
             .stream
             .context()
@@ -287,11 +290,6 @@ impl Gpu {
             .map_err(failed("mark the work"))
     }
 
-    /// Waits until the work before a mark is done.
-    pub(super) fn wait_for(&self, mark: &CudaEvent) -> Result<()> {
-        mark.synchronize().map_err(failed("finish the work"))
-    }
-
     /// Waits until all work is done.
     pub(super) fn synchronize(&self) -> Result<()> {
         self.stream
@@ -305,6 +303,8 @@ impl Gpu {
 
     /// An array of whatever numbers.
     pub(super) fn array<T: cudarc::driver::DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
+        let bytes = len.max(1) * size_of::<T>();
+        self.array_bytes.set(self.array_bytes.get() + bytes);
         abi::uninitialised(&self.stream, len).map_err(failed("get memory"))
     }
 

@@ -84,6 +84,7 @@ pub struct CudaEngine {
     seats: Vec<(usize, usize)>,
     /// For each slot, what of its replica no kernel changes.
     names: Vec<(ReplicaId, Parameters)>,
+    opened_bytes: usize,
 }
 
 /// A batch, who sits in it, and one step of it as a graph once that was asked for.
@@ -157,14 +158,21 @@ impl CudaEngine {
             batches: Vec::new(),
             seats: vec![(0, 0); replicas.len()],
             names: Vec::new(),
+            opened_bytes: 0,
         };
         engine.seat(tiled, parts, replicas)?;
+        engine.opened_bytes = engine.gpu.array_bytes.get();
         Ok(engine)
     }
 
     /// How many batches the replicas are computed in.
     pub fn batch_count(&self) -> usize {
         self.batches.len()
+    }
+
+    /// Bytes of all arrays on the GPU that this engine was opened with.
+    pub fn opened_bytes(&self) -> usize {
+        self.opened_bytes
     }
 
     /// The part of the tiles' rows that no atom has; none where there are no tiles.
@@ -354,6 +362,11 @@ impl CudaEngine {
     }
 }
 
+/// Waits until the work before a mark is done.
+fn wait_for(mark: &CudaEvent) -> Result<()> {
+    mark.synchronize().map_err(failed("finish the work"))
+}
+
 /// Device time between two marks of finished work.
 fn between((start, end): (&CudaEvent, &CudaEvent)) -> Result<Duration> {
     let time_ms = start.elapsed_ms(end).map_err(failed("read a clock"))?;
@@ -412,7 +425,7 @@ impl Engine for CudaEngine {
         let start = self.gpu.mark()?;
         self.begin_steps(program, steps)?;
         let end = self.gpu.mark()?;
-        self.gpu.wait_for(&start)?;
+        wait_for(&start)?;
         let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
         self.finish()?;
         worked?;

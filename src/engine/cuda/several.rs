@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cudarc::driver::CudaEvent;
 
-use super::{CudaEngine, Gpu, Limits, StageTime, between};
+use super::{CudaEngine, Gpu, Limits, StageTime, between, wait_for};
 use crate::engine::potential::Term;
 use crate::engine::{Engine, Op};
 use crate::error::{Error, Result};
@@ -167,9 +167,7 @@ impl Engine for SeveralGpus {
         let starts = self.marks()?;
         self.begin_steps(program, steps)?;
         let ends = self.marks()?;
-        for (member, start) in self.members.iter().zip(&starts) {
-            member.engine.gpu.wait_for(start)?;
-        }
+        starts.iter().try_for_each(wait_for)?;
         let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
         self.finish()?;
         worked?;
