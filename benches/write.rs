@@ -42,7 +42,9 @@ fn frames(name: &str, atoms: usize, count: usize, rounds: u64, dcd: bool) {
     });
     let per_second = rounds as f64 * count as f64 / seconds;
     let each_ms = 1e3 * seconds / rounds as f64;
-    println!("{name}: {per_second:.3e} frames/s of {atoms} atoms, {each_ms:.2} ms for one of all {count}");
+    println!(
+        "{name}: {per_second:.3e} frames/s of {atoms} atoms, {each_ms:.2} ms for one of all {count}"
+    );
 }
 
 fn rows(atoms: usize, count: usize, rounds: u64) {

@@ -4,7 +4,24 @@
 //! a driver that runs the kernels on the host: with `LD_LIBRARY_PATH=DIRECTORY` everything here is
 //! tried without a GPU, which covers all but speed and races.
 
+/// Leaves the test with a line past the harness's capture where there is no GPU.
+macro_rules! gpu_or_skip {
+    () => {
+        if let Err(why) = Gpu::open(0, None) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED {}:{}: {}",
+                file!(),
+                line!(),
+                why.what()
+            );
+            return;
+        }
+    };
+}
+
 mod molecules;
+mod outputs;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,22 +39,6 @@ use molecules::{PARAMETERS, architecture, on_host, real_molecules, replicas, sys
 
 /// Sizes around the edges of warps, blocks and product tiles.
 const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
-
-/// Leaves the test with a line past the harness's capture where there is no GPU.
-macro_rules! gpu_or_skip {
-    () => {
-        if let Err(why) = Gpu::open(0, None) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED {}:{}: {}",
-                file!(),
-                line!(),
-                why.what()
-            );
-            return;
-        }
-    };
-}
 
 fn student() -> Student {
     Student::random(&architecture(2, true), 3)
