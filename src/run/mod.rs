@@ -41,7 +41,7 @@ pub struct Calendar {
 pub struct Clock {
     /// Between checkpoints.
     pub checkpoint_every: Duration,
-    /// Between two looks at signals and the clock.
+    /// Between two looks at signals and the clock, if writing takes no longer.
     pub look_every: Duration,
 }
 
@@ -109,6 +109,8 @@ impl Campaign<'_> {
     ) -> Result<Ending> {
         let mut last_checkpoint = Instant::now();
         let mut pace = Pace::new(clock.look_every);
+        // What the last frames and lines took.
+        let mut writing = Duration::ZERO;
         if !self.written {
             // A drawn seed and a long minimisation must not be lost before the first interval.
             self.checkpoint(calendar, &mut save)?;
@@ -136,9 +138,14 @@ impl Campaign<'_> {
                 last_checkpoint = Instant::now();
             }
             let event = calendar.next_after(self.step);
-            let steps = pace.steps().min(event - self.step);
+            let beside = if self.written {
+                Duration::ZERO
+            } else {
+                writing
+            };
+            let steps = pace.steps(beside).min(event - self.step);
             let started = Instant::now();
-            self.advance(calendar, steps)?;
+            writing = self.advance(calendar, steps)?.unwrap_or(writing);
             pace.took(steps, started.elapsed());
             self.step += steps;
             self.written = self.step < event;
@@ -149,19 +156,25 @@ impl Campaign<'_> {
         Ok(ending)
     }
 
-    /// Steps, and meanwhile writes what is due at this step.
-    fn advance(&mut self, calendar: &Calendar, steps: u64) -> Result<()> {
+    /// Steps, and meanwhile writes what is due at this step; how long that took, if anything was.
+    fn advance(&mut self, calendar: &Calendar, steps: u64) -> Result<Option<Duration>> {
         let program = self.scheme.program();
         if self.written {
-            return self.engine.advance(program, steps);
+            self.engine.advance(program, steps)?;
+            return Ok(None);
         }
         let (step, outputs) = (self.step, &mut *self.outputs);
         let (system, uncertainty) = (self.system, self.uncertainty);
-        let mut write =
-            |replicas: &[Replica]| observe(calendar, step, system, uncertainty, replicas, outputs);
+        let mut writing = Duration::ZERO;
+        let mut write = |replicas: &[Replica]| {
+            let started = Instant::now();
+            observe(calendar, step, system, uncertainty, replicas, outputs)?;
+            writing = started.elapsed();
+            Ok(())
+        };
         let engine = &mut self.engine;
         self.cost.waited += engine.advance_while((program, steps), self.replicas, &mut write)?;
-        Ok(())
+        Ok(Some(writing))
     }
 
     /// Writes what is due at this step, brings it to stable storage, and saves the state.
@@ -218,8 +231,10 @@ impl Pace {
         }
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    /// As many as fit, or more where something goes on beside them that a device is not to wait for.
+    fn steps(&self, beside: Duration) -> u64 {
+        let enough = 1.5 * beside.as_secs_f64() / self.look_every.as_secs_f64();
+        (self.steps as f64 * enough.max(1.0)) as u64
     }
 
     /// Learns from how long some steps took; never more than doubles.
@@ -232,6 +247,17 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_as_many_as_fit_or_as_writing_takes() {
+        let mut pace = Pace::new(Duration::from_millis(300));
+        for _ in 0..10 {
+            let steps = pace.steps(Duration::ZERO);
+            pace.took(steps, Duration::from_millis(2 * steps));
+        }
+        let steps = |writing_ms| pace.steps(Duration::from_millis(writing_ms));
+        assert_eq!([0, 200, 400, 1000].map(steps), [150, 150, 300, 750]);
+    }
 
     #[test]
     fn the_calendar_stops_at_every_event_and_at_the_end() {

@@ -6,8 +6,8 @@ use crate::write::Traffic;
 
 /// Less than this part of a run is not worth a word.
 const SHARE_MIN: f64 = 0.1;
-/// Nor is less than this, which any start and end cost.
-const WAITED_MIN: Duration = Duration::from_secs(2);
+/// Nor is less than this, which the files of many replicas cost at any start and end.
+const WAITED_MIN: Duration = Duration::from_secs(10);
 
 /// What a run spent on its outputs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,8 +63,8 @@ mod tests {
             };
             cost.message(Duration::from_secs(run_s), traffic)
         };
-        assert_eq!(message(100, 8, 8), None);
-        assert_eq!(message(2, 0, 0), None);
+        assert_eq!(message(200, 15, 8), None);
+        assert_eq!(message(20, 8, 8), None);
         // 1 GB in the 50 s of the steps alone, but the disk needed 80 s for it.
         let disk = message(100, 49, 80).unwrap();
         assert!(disk.contains("50 of 100 s"), "{disk}");
