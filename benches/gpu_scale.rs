@@ -56,10 +56,12 @@ fn scale(student: &Student, replicas_max: usize) -> Result<()> {
             let start = replicas(&system, count);
             let mut engine = open(student, &system, &start, precision)?;
             let (bytes, batches) = (engine.opened_bytes(), engine.batch_count());
-            // What all engines have, the weights above all, is not the replicas'.
-            let each = before.map(|(count_before, bytes_before)| {
-                (bytes as f64 - bytes_before as f64) / (count - count_before) as f64
-            });
+            // What all engines have, the weights above all, is not the replicas'; and parts share.
+            let each = before
+                .filter(|_| batches == 1)
+                .map(|(count_before, bytes_before)| {
+                    (bytes as f64 - bytes_before as f64) / (count - count_before) as f64
+                });
             engine.advance(Scheme::Langevin.program(), COMPARED_STEPS)?;
             let mut after = start.clone();
             engine.snapshot(&mut after)?;
