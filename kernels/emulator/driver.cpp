@@ -2,16 +2,23 @@
 //
 // The engine's own tests run against it wherever there is a C++ compiler, and so try the launches,
 // copies and graphs of the engine together with the kernels' arithmetic.  New memory is poisoned,
-// so that what is read before it is written shows.
+// so that what is read before it is written shows.  Work waits on its stream until the host waits for
+// it, as late as a device may do it: who does not wait reads what was there before.
 #include "device.h"
 
 #include <elf.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace {
 
@@ -64,13 +71,51 @@ struct DriverGraph {
     std::vector<Work> works;
 };
 
+using Time = std::chrono::steady_clock::time_point;
+
 struct DriverStream {
     DriverGraph* captured = nullptr;
+    std::deque<Work> waiting;
+    size_t done = 0;
+
+    void add(Work work) {
+        if (captured) captured->works.push_back(std::move(work));
+        else waiting.push_back(std::move(work));
+    }
+
+    // Does its work up to that of this number.
+    void run_to(size_t number) {
+        while (done < number && !waiting.empty()) {
+            Work work = std::move(waiting.front());
+            waiting.pop_front();
+            ++done;
+            work();
+        }
+    }
+    void run() { run_to(done + waiting.size()); }
 };
 
 struct DriverEvent {
-    std::chrono::steady_clock::time_point time;
+    DriverStream* stream = nullptr;
+    size_t number = 0;
+    std::shared_ptr<Time> time = std::make_shared<Time>();
+
+    void wait() const { if (stream) stream->run_to(number); }
 };
+
+// The streams of this thread; an engine stays on the thread that made it.
+thread_local std::vector<DriverStream*> streams;
+void run_all() { for (DriverStream* stream : streams) stream->run(); }
+
+// Where memory is pinned, by its end.  Other host memory is copied from before a call returns, and
+// to before it returns.
+std::mutex pinned_lock;
+std::map<const char*, const char*> pinned;
+bool is_pinned(const char* host) {
+    std::lock_guard<std::mutex> guard(pinned_lock);
+    auto above = pinned.upper_bound(host);
+    return above != pinned.end() && above->second <= host;
+}
 
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
@@ -100,19 +145,36 @@ int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; ret
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxGetCurrent(void** context) { *context = current_context; return SUCCESS; }
 int cuCtxSetCurrent(void* context) { current_context = context; return SUCCESS; }
-int cuCtxSynchronize() { return SUCCESS; }
+int cuCtxSynchronize() { run_all(); return SUCCESS; }
 int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = *total = MEMORY_BYTES; return SUCCESS; }
 
-int cuStreamCreate(DriverStream** stream, unsigned) { *stream = new DriverStream; return SUCCESS; }
-int cuStreamDestroy_v2(DriverStream* stream) { delete stream; return SUCCESS; }
-int cuStreamSynchronize(DriverStream*) { return SUCCESS; }
-int cuStreamWaitEvent(DriverStream*, DriverEvent*, unsigned) { return SUCCESS; }
+int cuStreamCreate(DriverStream** stream, unsigned) {
+    streams.push_back(*stream = new DriverStream);
+    return SUCCESS;
+}
+int cuStreamDestroy_v2(DriverStream* stream) {
+    stream->run();
+    streams.erase(std::remove(streams.begin(), streams.end(), stream), streams.end());
+    delete stream;
+    return SUCCESS;
+}
+int cuStreamSynchronize(DriverStream* stream) { stream->run(); return SUCCESS; }
+int cuStreamWaitEvent(DriverStream* stream, DriverEvent* event, unsigned) {
+    if (event->stream != stream) event->wait();
+    return SUCCESS;
+}
 int cuEventCreate(DriverEvent** event, unsigned) { *event = new DriverEvent; return SUCCESS; }
 int cuEventDestroy_v2(DriverEvent* event) { delete event; return SUCCESS; }
-int cuEventRecord(DriverEvent* event, DriverStream*) { event->time = std::chrono::steady_clock::now(); return SUCCESS; }
-int cuEventSynchronize(DriverEvent*) { return SUCCESS; }
+int cuEventRecord(DriverEvent* event, DriverStream* stream) {
+    auto time = event->time;
+    stream->add([time] { *time = std::chrono::steady_clock::now(); });
+    event->stream = stream;
+    event->number = stream->done + stream->waiting.size();
+    return SUCCESS;
+}
+int cuEventSynchronize(DriverEvent* event) { event->wait(); return SUCCESS; }
 int cuEventElapsedTime(float* ms, DriverEvent* from, DriverEvent* to) {
-    *ms = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+    *ms = std::chrono::duration<float, std::milli>(*to->time - *from->time).count();
     return SUCCESS;
 }
 int cuEventElapsedTime_v2(float* ms, DriverEvent* from, DriverEvent* to) { return cuEventElapsedTime(ms, from, to); }
@@ -125,12 +187,38 @@ int cuMemAlloc_v2(char** pointer, size_t bytes) {
     std::memset(*pointer, 0xFF, bytes);  // NaN in every float
     return SUCCESS;
 }
-int cuMemFree_v2(char* pointer) { std::free(pointer); return SUCCESS; }
-int cuMemHostAlloc(char** pointer, size_t bytes, unsigned) { return cuMemAlloc_v2(pointer, bytes); }
-int cuMemFreeHost(char* pointer) { return cuMemFree_v2(pointer); }
-int cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, DriverStream*) { std::memcpy(to, from, bytes); return SUCCESS; }
-int cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, DriverStream*) { std::memcpy(to, from, bytes); return SUCCESS; }
-int cuMemsetD8Async(char* to, unsigned char value, size_t bytes, DriverStream*) { std::memset(to, value, bytes); return SUCCESS; }
+int cuMemFree_v2(char* pointer) { run_all(); std::free(pointer); return SUCCESS; }
+int cuMemHostAlloc(char** pointer, size_t bytes, unsigned) {
+    if (int failed = cuMemAlloc_v2(pointer, bytes)) return failed;
+    std::lock_guard<std::mutex> guard(pinned_lock);
+    pinned[*pointer + bytes] = *pointer;
+    return SUCCESS;
+}
+int cuMemFreeHost(char* pointer) {
+    {
+        std::lock_guard<std::mutex> guard(pinned_lock);
+        pinned.erase(pinned.upper_bound(pointer));
+    }
+    return cuMemFree_v2(pointer);
+}
+int cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, DriverStream* stream) {
+    if (is_pinned(from)) {
+        stream->add([=] { std::memcpy(to, from, bytes); });
+    } else {
+        std::vector<char> copy(from, from + bytes);
+        stream->add([to, copy] { std::memcpy(to, copy.data(), copy.size()); });
+    }
+    return SUCCESS;
+}
+int cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, DriverStream* stream) {
+    stream->add([=] { std::memcpy(to, from, bytes); });
+    if (!is_pinned(to)) stream->run();
+    return SUCCESS;
+}
+int cuMemsetD8Async(char* to, unsigned char value, size_t bytes, DriverStream* stream) {
+    stream->add([=] { std::memset(to, value, bytes); });
+    return SUCCESS;
+}
 
 int cuModuleLoadData(Module** module, const char* image) {
     *module = module_of(image);
@@ -155,11 +243,7 @@ int cuLaunchKernel(MakeWork* function, unsigned grid_x, unsigned grid_y, unsigne
                    unsigned block_y, unsigned block_z, unsigned, DriverStream* stream, void** parameters, void**) {
     if (grid_x == 0 || block_x == 0) return INVALID_VALUE;
     Work work = (*function)(parameters, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z});
-    if (stream && stream->captured) {
-        stream->captured->works.push_back(work);
-    } else {
-        work();
-    }
+    stream->add(work);
     return SUCCESS;
 }
 
@@ -173,8 +257,8 @@ int cuGraphInstantiateWithFlags(DriverGraph** executable, DriverGraph* graph, un
     *executable = new DriverGraph(*graph);
     return SUCCESS;
 }
-int cuGraphLaunch(DriverGraph* executable, DriverStream*) {
-    for (auto& work : executable->works) work();
+int cuGraphLaunch(DriverGraph* executable, DriverStream* stream) {
+    for (auto& work : executable->works) stream->add(work);
     return SUCCESS;
 }
 int cuGraphDestroy(DriverGraph* graph) { delete graph; return SUCCESS; }

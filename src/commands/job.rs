@@ -13,7 +13,7 @@ use crate::integrate::{fire, start};
 use crate::plan::Plan;
 use crate::replica::Replica;
 use crate::run::{self, Calendar, Campaign, Cause, Clock, Ending, Interrupt};
-use crate::run::{Progress, SearchProgress};
+use crate::run::{OutputCost, Progress, SearchProgress};
 use crate::student::Student;
 use crate::system::{Molecule, System};
 use crate::write::{Folder, Outcome, Outputs, Process, Settings, Speed, Summary};
@@ -233,18 +233,28 @@ impl Job {
             uncertainty: self.uncertainty.as_ref(),
             replicas: &mut self.replicas,
             step: self.first_step,
-            resumed: self.restarts > 0,
+            written: self.restarts > 0,
             outputs: &mut self.outputs,
+            cost: OutputCost::default(),
         };
         let started = Instant::now();
         let ending = campaign.run(&calendar, &clock, interrupt, &mut progress, save)?;
-        let step = campaign.step;
+        let (step, wall) = (campaign.step, started.elapsed());
+        let (cost, traffic) = (campaign.cost, folder.disk().traffic());
         let speed = Speed {
-            wall_s: started.elapsed().as_secs_f64(),
+            wall_s: wall.as_secs_f64(),
             molecule_steps_per_s: progress.molecule_steps_per_s(step),
             ns_per_day: progress.ns_per_day(step),
+            output_wait_s: cost.waited.as_secs_f64(),
+            checkpoint_s: cost.checkpoints.as_secs_f64(),
+            output_bytes: traffic.bytes,
+            disk_s: traffic.time.as_secs_f64(),
         };
-        self.close(ending, step, speed, json)
+        let code = self.close(ending, step, speed, json)?;
+        if let Some(message) = cost.message(wall, traffic) {
+            crate::say!("{message}");
+        }
+        Ok(code)
     }
 
     /// Everything that was asked for: what decides the results, and what may change on a resume.

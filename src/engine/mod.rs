@@ -17,6 +17,7 @@ pub mod reference;
 mod uncertainty;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::replica::{Parameters, Replica};
@@ -61,7 +62,24 @@ pub trait Engine {
     /// Steps every running replica `steps` times; faults are looked for in every step.
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()>;
 
-    /// The same, and the time that each stage of the steps took on the device; none where the engine
+    /// Takes a snapshot and steps on from there, while `work` is done with the snapshot where a device
+    /// does the stepping; says how long the slots stood still for it. The bits are those of
+    /// `snapshot`, `work` and `advance` one after the other.
+    fn advance_while(
+        &mut self,
+        (program, steps): (&[Op], u64),
+        replicas: &mut [Replica],
+        work: &mut dyn FnMut(&[Replica]) -> Result<()>,
+    ) -> Result<Duration> {
+        let started = Instant::now();
+        self.snapshot(replicas)?;
+        work(replicas)?;
+        let stood_still = started.elapsed();
+        self.advance(program, steps)?;
+        Ok(stood_still)
+    }
+
+    /// As `advance`, and the time that each stage of the steps took on the device; none where the engine
     /// cannot tell.
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
         self.advance(program, steps)?;

@@ -4,8 +4,12 @@
 //! the log, the end.  The clock decides when to look up from that (for signals, for a checkpoint)
 //! and so how the way is cut into pieces, but never what is computed: `advance(a + b)` is
 //! `advance(a)` then `advance(b)`.
+//!
+//! What is due at an event is written while a device makes the next steps; before a checkpoint and
+//! at the end, everything that is due has been written.
 
 mod interrupt;
+mod output_cost;
 mod progress;
 
 use std::time::{Duration, Instant};
@@ -18,6 +22,7 @@ use crate::system::System;
 use crate::write::{Offsets, Outputs};
 
 pub use interrupt::{Cause, Interrupt};
+pub use output_cost::OutputCost;
 pub use progress::{Progress, SearchProgress, duration};
 
 /// What happens at which step.
@@ -36,7 +41,7 @@ pub struct Calendar {
 pub struct Clock {
     /// Between checkpoints.
     pub checkpoint_every: Duration,
-    /// Between two looks at signals and the clock.
+    /// Between two looks at signals and the clock, if writing takes no longer.
     pub look_every: Duration,
 }
 
@@ -79,14 +84,16 @@ pub struct Campaign<'a> {
     pub engine: &'a mut dyn Engine,
     /// What says how far off the forces may be, at lines of the log only.
     pub uncertainty: Option<&'a Uncertainty>,
-    /// The state at `step`, brought up to date at every event.
+    /// The state when it was last written.
     pub replicas: &'a mut [Replica],
     /// Steps made.
     pub step: u64,
-    /// Whether `outputs` already hold what is due at `step`.
-    pub resumed: bool,
+    /// Whether `outputs` hold everything that is due up to `step`.
+    pub written: bool,
     /// What is written.
     pub outputs: &'a mut Outputs,
+    /// What that has cost so far.
+    pub cost: OutputCost,
 }
 
 impl Campaign<'_> {
@@ -102,10 +109,11 @@ impl Campaign<'_> {
     ) -> Result<Ending> {
         let mut last_checkpoint = Instant::now();
         let mut pace = Pace::new(clock.look_every);
-        if !self.resumed {
-            self.observe(calendar)?;
+        // What the last frames and lines took.
+        let mut writing = Duration::ZERO;
+        if !self.written {
             // A drawn seed and a long minimisation must not be lost before the first interval.
-            self.checkpoint(&mut save)?;
+            self.checkpoint(calendar, &mut save)?;
         }
         let ending = loop {
             let nobody_left = !self.replicas.iter().any(Replica::is_running);
@@ -126,49 +134,87 @@ impl Campaign<'_> {
                 break Ending::Interrupted(cause);
             }
             if last_checkpoint.elapsed() >= clock.checkpoint_every {
-                self.checkpoint(&mut save)?;
+                self.checkpoint(calendar, &mut save)?;
                 last_checkpoint = Instant::now();
             }
             let event = calendar.next_after(self.step);
-            let steps = pace.steps().min(event - self.step);
+            let beside = if self.written {
+                Duration::ZERO
+            } else {
+                writing
+            };
+            let steps = pace.steps(beside).min(event - self.step);
             let started = Instant::now();
-            self.engine.advance(self.scheme.program(), steps)?;
+            writing = self.advance(calendar, steps)?.unwrap_or(writing);
             pace.took(steps, started.elapsed());
             self.step += steps;
-            if self.step == event {
-                self.observe(calendar)?;
-            }
+            self.written = self.step < event;
             progress.at(self.step);
         };
         progress.finish();
-        self.checkpoint(&mut save)?;
+        self.checkpoint(calendar, &mut save)?;
         Ok(ending)
     }
 
-    /// Writes what is due at this step.
-    fn observe(&mut self, calendar: &Calendar) -> Result<()> {
-        self.engine.snapshot(self.replicas)?;
-        if self.step.is_multiple_of(calendar.frames_every) {
-            self.outputs.frame(self.system, self.replicas)?;
+    /// Steps, and meanwhile writes what is due at this step; how long that took, if anything was.
+    fn advance(&mut self, calendar: &Calendar, steps: u64) -> Result<Option<Duration>> {
+        let program = self.scheme.program();
+        if self.written {
+            self.engine.advance(program, steps)?;
+            return Ok(None);
         }
-        if self.step.is_multiple_of(calendar.log_every) {
-            let errors = self
-                .uncertainty
-                .map(|known| known.force_errors_ev_per_ang(self.replicas));
-            self.outputs
-                .log(self.system, self.replicas, errors.as_deref())?;
-        }
-        Ok(())
+        let (step, outputs) = (self.step, &mut *self.outputs);
+        let (system, uncertainty) = (self.system, self.uncertainty);
+        let mut writing = Duration::ZERO;
+        let mut write = |replicas: &[Replica]| {
+            let started = Instant::now();
+            observe(calendar, step, system, uncertainty, replicas, outputs)?;
+            writing = started.elapsed();
+            Ok(())
+        };
+        let engine = &mut self.engine;
+        self.cost.waited += engine.advance_while((program, steps), self.replicas, &mut write)?;
+        Ok(Some(writing))
     }
 
+    /// Writes what is due at this step, brings it to stable storage, and saves the state.
     fn checkpoint(
         &mut self,
+        calendar: &Calendar,
         save: &mut impl FnMut(u64, &[Replica], Offsets) -> Result<()>,
     ) -> Result<()> {
+        let started = Instant::now();
         self.engine.snapshot(self.replicas)?;
+        if !self.written {
+            let (system, uncertainty) = (self.system, self.uncertainty);
+            let (replicas, outputs) = (&*self.replicas, &mut *self.outputs);
+            observe(calendar, self.step, system, uncertainty, replicas, outputs)?;
+            self.written = true;
+        }
         let offsets = self.outputs.flush(self.replicas)?;
-        save(self.step, self.replicas, offsets)
+        save(self.step, self.replicas, offsets)?;
+        self.cost.checkpoints += started.elapsed();
+        Ok(())
     }
+}
+
+/// Writes what is due at a step.
+fn observe(
+    calendar: &Calendar,
+    step: u64,
+    system: &System,
+    uncertainty: Option<&Uncertainty>,
+    replicas: &[Replica],
+    outputs: &mut Outputs,
+) -> Result<()> {
+    if step.is_multiple_of(calendar.frames_every) {
+        outputs.frame(system, replicas)?;
+    }
+    if step.is_multiple_of(calendar.log_every) {
+        let errors = uncertainty.map(|known| known.force_errors_ev_per_ang(replicas));
+        outputs.log(system, replicas, errors.as_deref())?;
+    }
+    Ok(())
 }
 
 /// How many steps fit between two looks at the clock.
@@ -185,8 +231,10 @@ impl Pace {
         }
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    /// As many as fit, or more where something goes on beside them that a device is not to wait for.
+    fn steps(&self, beside: Duration) -> u64 {
+        let enough = 1.5 * beside.as_secs_f64() / self.look_every.as_secs_f64();
+        (self.steps as f64 * enough.max(1.0)) as u64
     }
 
     /// Learns from how long some steps took; never more than doubles.
@@ -199,6 +247,17 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_as_many_as_fit_or_as_writing_takes() {
+        let mut pace = Pace::new(Duration::from_millis(300));
+        for _ in 0..10 {
+            let steps = pace.steps(Duration::ZERO);
+            pace.took(steps, Duration::from_millis(2 * steps));
+        }
+        let steps = |writing_ms| pace.steps(Duration::from_millis(writing_ms));
+        assert_eq!([0, 200, 400, 1000].map(steps), [150, 150, 300, 750]);
+    }
 
     #[test]
     fn the_calendar_stops_at_every_event_and_at_the_end() {

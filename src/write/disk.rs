@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// How many files are brought to stable storage at a time: a journaling file system commits them
 /// together, 10,000 files in about a second instead of twenty.
@@ -21,10 +23,21 @@ pub fn free_bytes(folder: &Path) -> Option<u64> {
     (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// What was appended to the files of a folder, and how long that and bringing it to stable storage took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Bytes.
+    pub bytes: u64,
+    /// Time.
+    pub time: Duration,
+}
+
 /// A folder on a disk.
 #[derive(Debug)]
 pub struct Disk {
     root: PathBuf,
+    bytes: AtomicU64,
+    time_ns: AtomicU64,
     #[cfg(test)]
     pub(crate) faults: super::faults::Faults,
 }
@@ -34,6 +47,8 @@ impl Disk {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            bytes: AtomicU64::new(0),
+            time_ns: AtomicU64::new(0),
             #[cfg(test)]
             faults: super::faults::Faults::default(),
         }
@@ -47,6 +62,22 @@ impl Disk {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What [`Disk::write_at`] and [`Disk::sync_all`] have done so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            time: Duration::from_nanos(self.time_ns.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn timed(&self, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let started = Instant::now();
+        let worked = work();
+        let time_ns = started.elapsed().as_nanos() as u64;
+        self.time_ns.fetch_add(time_ns, Ordering::Relaxed);
+        worked
     }
 
     /// The length of a regular file, `None` if there is nothing of that name. Anything else that
@@ -72,17 +103,20 @@ impl Disk {
 
     /// Writes pieces at their places in a file, in order, creating it where there is none.
     pub fn write_at(&self, name: &str, pieces: &[(u64, &[u8])]) -> io::Result<()> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path(name))?;
-        for (offset, bytes) in pieces {
-            #[cfg(test)]
-            self.faults.write(&self.path(name), Some(*offset), bytes)?;
-            file.write_all_at(bytes, *offset)?;
-        }
-        Ok(())
+        self.timed(|| {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(self.path(name))?;
+            for (offset, bytes) in pieces {
+                #[cfg(test)]
+                self.faults.write(&self.path(name), Some(*offset), bytes)?;
+                file.write_all_at(bytes, *offset)?;
+                self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            Ok(())
+        })
     }
 
     /// Cuts a file to `length` bytes.
@@ -128,17 +162,21 @@ impl Disk {
             return Ok(());
         }
         let share = names.len().div_ceil(SYNC_THREADS);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = names
-                .chunks(share)
-                .map(|part| scope.spawn(|| part.iter().try_for_each(|name| self.sync(name))))
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+        let sync_part = |part: &[&str]| part.iter().try_for_each(|name| self.sync(name));
+        let all = || {
+            std::thread::scope(|scope| {
+                let parts = names.chunks(share);
+                let workers: Vec<_> = parts
+                    .map(|part| scope.spawn(move || sync_part(part)))
+                    .collect();
+                workers.into_iter().try_for_each(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+                })
             })
-        })
+        };
+        self.timed(all)
     }
 
     /// Brings creations, renames and removals in the folder to stable storage.

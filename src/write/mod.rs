@@ -25,7 +25,7 @@ mod outputs;
 pub(crate) mod sample;
 mod summary;
 
-pub use disk::free_bytes;
+pub use disk::{Traffic, free_bytes};
 pub use folder::{Folder, Mode, listed_bytes};
 pub use label::labels;
 pub use outputs::{Offsets, Outputs, Resumed, Settings, dcd_name, extxyz_name, topology_name};

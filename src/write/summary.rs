@@ -66,6 +66,14 @@ pub struct Speed {
     pub molecule_steps_per_s: f64,
     /// Simulated time of all replicas together.
     pub ns_per_day: f64,
+    /// Time that replicas stood still for frames and lines of the log, s.
+    pub output_wait_s: f64,
+    /// Time that they stood still for checkpoints, s.
+    pub checkpoint_s: f64,
+    /// What was appended to trajectories and log, bytes.
+    pub output_bytes: u64,
+    /// Time that this and bringing it to stable storage took, s; some of it beside the steps of a GPU.
+    pub disk_s: f64,
 }
 
 /// What the process was.

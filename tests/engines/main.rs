@@ -4,26 +4,6 @@
 //! a driver that runs the kernels on the host: with `LD_LIBRARY_PATH=DIRECTORY` everything here is
 //! tried without a GPU, which covers all but speed and races.
 
-mod molecules;
-
-use std::io::Write;
-use std::sync::Arc;
-
-use mdrun::engine::cuda::{CudaEngine, Gpu, Limits, SeveralGpus};
-use mdrun::engine::host::HostEngine;
-use mdrun::engine::potential::{Nothing, Term};
-use mdrun::engine::{Engine, Op, Precision};
-use mdrun::integrate::Scheme;
-use mdrun::replica::{Fault, Parameters, Replica, Status};
-use mdrun::student::{Architecture, Student};
-use mdrun::system::System;
-use molecules::{
-    PARAMETERS, architecture, on_host, real_molecules, replicas, small_architecture, system,
-};
-
-/// Sizes around the edges of warps, blocks and product tiles.
-const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
-
 /// Leaves the test with a line past the harness's capture where there is no GPU.
 macro_rules! gpu_or_skip {
     () => {
@@ -39,6 +19,28 @@ macro_rules! gpu_or_skip {
         }
     };
 }
+
+mod molecules;
+mod outputs;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use mdrun::engine::cuda::{CudaEngine, Gpu, Limits, SeveralGpus};
+use mdrun::engine::host::HostEngine;
+use mdrun::engine::potential::{Nothing, Term};
+use mdrun::engine::{Engine, Op, Precision};
+use mdrun::error::Error;
+use mdrun::integrate::Scheme;
+use mdrun::replica::{Fault, Parameters, Replica, Status};
+use mdrun::student::{Architecture, Student};
+use mdrun::system::System;
+use molecules::{
+    PARAMETERS, architecture, on_host, real_molecules, replicas, small_architecture, system,
+};
+
+/// Sizes around the edges of warps, blocks and product tiles.
+const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
 
 /// As large as there are kernels for, and one that its kernels are wider than, with zeros.
 fn students() -> [Student; 2] {
@@ -316,6 +318,67 @@ fn advance_in_parts(student: &Student, precision: Precision) {
     let half = run(&[5]);
     let mut engine = on_gpu(&system, Some(student), &half, precision);
     assert_eq!(advanced(&mut engine, Scheme::Langevin, 5, &half), whole);
+}
+
+/// The work sees the state before the steps, and the bits are those of one thing after the other.
+#[test]
+fn work_beside_the_steps_changes_no_bit() {
+    gpu_or_skip!();
+    let (student, system) = (Student::random(&architecture(2, true), 3), system(&[3, 12], 17));
+    let start: Vec<Replica> = (0..2).flat_map(|copy| replicas(&system, copy)).collect();
+    for precision in PRECISIONS {
+        let limits = Limits {
+            precision,
+            ..Limits::default()
+        };
+        let gpus = Gpu::open_all(Some(&student)).unwrap();
+        let all = SeveralGpus::new(gpus, &system, Some(&student), &[], &start, limits).unwrap();
+        let mut engines: [Box<dyn Engine>; 2] = [
+            Box::new(on_gpu(&system, Some(&student), &start, precision)),
+            Box::new(all),
+        ];
+        for engine in &mut engines {
+            check_work_beside(engine.as_mut(), &start);
+        }
+        let [one, all] =
+            engines.map(|mut engine| advanced(engine.as_mut(), Scheme::Nve, 0, &start));
+        assert_eq!(one, all);
+    }
+    check_work_beside(&mut on_host::<f32>(&system, &student, &start), &start);
+}
+
+fn check_work_beside(engine: &mut dyn Engine, start: &[Replica]) {
+    let program = Scheme::Langevin.program();
+    let mut expected = vec![evaluated(engine, start)];
+    for steps in [2, 1, 1] {
+        expected.push(advanced(engine, Scheme::Langevin, steps, start));
+    }
+    for (slot, replica) in expected[0].iter().enumerate() {
+        engine.put(slot, replica).unwrap();
+    }
+    let (mut seen, mut now) = (Vec::new(), start.to_vec());
+    // The first snapshot is of what was put there and never was on the device.
+    for steps in [2, 1, 1] {
+        let mut work = |replicas: &[Replica]| {
+            seen.push(replicas.to_vec());
+            Ok(())
+        };
+        let waited = engine.advance_while((program, steps), &mut now, &mut work);
+        assert!(waited.unwrap() < std::time::Duration::from_secs(60));
+    }
+    engine.snapshot(&mut now).unwrap();
+    seen.push(now.clone());
+    for (n, (seen, expected)) in seen.iter().zip(&expected).enumerate() {
+        assert!(seen == expected, "snapshot {n}");
+    }
+    // Work that fails is heard of once the steps are made.
+    let fault = engine.advance_while((program, 1), &mut now, &mut |_| Err(Error::run("no room")));
+    assert_eq!(fault.unwrap_err().what(), "no room");
+    assert!(
+        engine
+            .advance_while((program, 1), &mut now[1..], &mut |_| Ok(()))
+            .is_err()
+    );
 }
 
 /// Without a network all that remains is f64 arithmetic in a fixed order: the host's, to the bit.

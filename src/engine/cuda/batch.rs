@@ -269,10 +269,19 @@ impl Batch {
     /// Brings the host's copy up to date.
     pub fn fetch(&mut self, gpu: &Gpu) -> Result<()> {
         if self.fresher == Fresher::Device {
+            self.begin_fetch(gpu)?;
+            gpu.synchronize()?;
+        }
+        Ok(())
+    }
+
+    /// The same without waiting: the copy may be read once the stream has come so far, whatever was
+    /// launched behind it.
+    pub fn begin_fetch(&mut self, gpu: &Gpu) -> Result<()> {
+        if self.fresher == Fresher::Device {
             self.numbers.download(gpu)?;
             self.steps.download(gpu)?;
             self.faults.download(gpu)?;
-            gpu.synchronize()?;
             self.fresher = Fresher::Neither;
         }
         Ok(())
@@ -327,8 +336,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Copies what the engine changes of each seat into the replica of the slot in `slots`; the
-    /// host's copy must be up to date.
+    /// Copies what the engine changes of each seat, as it was last fetched, into the replica of the
+    /// slot in `slots`.
     pub fn read(&self, slots: &[usize], replicas: &mut [Replica]) -> Result<()> {
         let numbers = self.numbers.slice()?;
         let (steps, faults) = (self.steps.slice()?, self.faults.slice()?);

@@ -1,6 +1,6 @@
 //! One GPU: found, judged, and with its kernels loaded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use cudarc::driver::{
@@ -77,6 +77,8 @@ pub struct Gpu {
     pub(super) tile_rows_max: usize,
     pub(super) tile_bytes: TileBytes,
     name: String,
+    /// Bytes of all arrays that were made, whether they are still there or not.
+    pub(super) array_bytes: Cell<usize>,
     /// Launches while they are timed.
     timings: RefCell<Option<Vec<Timing>>>,
 }
@@ -199,6 +201,7 @@ impl Gpu {
             sizes,
             multiprocessors: multiprocessors as usize,
             name,
+            array_bytes: Cell::new(0),
             timings: RefCell::new(None),
         })
     }
@@ -216,7 +219,7 @@ impl Gpu {
     }
 
     /// Memory that nobody uses, bytes.
-    pub(super) fn memory_free_bytes(&self) -> Result<usize> {
+    pub fn memory_free_bytes(&self) -> Result<usize> {
         let (free, _) = self
             .stream
             .context()
@@ -301,6 +304,13 @@ impl Gpu {
         Ok(stages)
     }
 
+    /// A mark in the work, at which the device looks at its clock.
+    pub(super) fn mark(&self) -> Result<CudaEvent> {
+        self.stream
+            .record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))
+            .map_err(failed("mark the work"))
+    }
+
     /// Waits until all work is done.
     pub(super) fn synchronize(&self) -> Result<()> {
         self.stream
@@ -314,6 +324,8 @@ impl Gpu {
 
     /// An array of whatever numbers.
     pub(super) fn array<T: cudarc::driver::DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
+        let bytes = len.max(1) * size_of::<T>();
+        self.array_bytes.set(self.array_bytes.get() + bytes);
         abi::uninitialised(&self.stream, len).map_err(failed("get memory"))
     }
 

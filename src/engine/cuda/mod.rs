@@ -24,8 +24,9 @@ mod tiles;
 mod weights;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use cudarc::driver::{CudaGraph, sys};
+use cudarc::driver::{CudaEvent, CudaGraph, sys};
 
 pub use gpu::{Gpu, StageTime};
 pub use several::SeveralGpus;
@@ -83,6 +84,7 @@ pub struct CudaEngine {
     seats: Vec<(usize, usize)>,
     /// For each slot, what of its replica no kernel changes.
     names: Vec<(ReplicaId, Parameters)>,
+    opened_bytes: usize,
 }
 
 /// A batch, who sits in it, and one step of it as a graph once that was asked for.
@@ -160,14 +162,21 @@ impl CudaEngine {
             batches: Vec::new(),
             seats: vec![(0, 0); replicas.len()],
             names: Vec::new(),
+            opened_bytes: 0,
         };
         engine.seat(tiled, parts, replicas)?;
+        engine.opened_bytes = engine.gpu.array_bytes.get();
         Ok(engine)
     }
 
     /// How many batches the replicas are computed in.
     pub fn batch_count(&self) -> usize {
         self.batches.len()
+    }
+
+    /// Bytes of all arrays on the GPU that this engine was opened with.
+    pub fn opened_bytes(&self) -> usize {
+        self.opened_bytes
     }
 
     /// The part of the tiles' rows that no atom has; none where there are no tiles.
@@ -326,6 +335,46 @@ impl CudaEngine {
     fn finish(&self) -> Result<()> {
         self.gpu.synchronize()
     }
+
+    /// Refuses a number of replicas that is not that of the slots.
+    fn check_count(&self, replicas: &[Replica]) -> Result<()> {
+        let (asked, slots) = (replicas.len(), self.seats.len());
+        if asked == slots {
+            return Ok(());
+        }
+        Err(Error::run(format!(
+            "{asked} replicas asked of an engine with {slots} slots"
+        )))
+    }
+
+    /// Begins to copy the state to the host, and does not wait for it.
+    fn begin_snapshot(&mut self) -> Result<()> {
+        let batches = self.batches.iter_mut();
+        batches
+            .map(|seated| &mut seated.batch)
+            .try_for_each(|batch| batch.begin_fetch(&self.gpu))
+    }
+
+    /// The state when its copy, which is done by now, was begun.
+    fn end_snapshot(&self, replicas: &mut [Replica]) -> Result<()> {
+        for (replica, name) in replicas.iter_mut().zip(&self.names) {
+            (replica.id, replica.parameters) = *name;
+        }
+        self.batches
+            .iter()
+            .try_for_each(|Seated { batch, slots, .. }| batch.read(slots, replicas))
+    }
+}
+
+/// Waits until the work before a mark is done.
+fn wait_for(mark: &CudaEvent) -> Result<()> {
+    mark.synchronize().map_err(failed("finish the work"))
+}
+
+/// Device time between two marks of finished work.
+fn between((start, end): (&CudaEvent, &CudaEvent)) -> Result<Duration> {
+    let time_ms = start.elapsed_ms(end).map_err(failed("read a clock"))?;
+    Ok(Duration::from_secs_f64(1e-3 * f64::from(time_ms.max(0.0))))
 }
 
 impl Engine for CudaEngine {
@@ -345,20 +394,10 @@ impl Engine for CudaEngine {
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        let (asked, slots) = (replicas.len(), self.seats.len());
-        if asked != slots {
-            return Err(Error::run(format!(
-                "{asked} replicas asked of an engine with {slots} slots"
-            )));
-        }
-        for (replica, name) in replicas.iter_mut().zip(&self.names) {
-            (replica.id, replica.parameters) = *name;
-        }
-        for Seated { batch, slots, .. } in &mut self.batches {
-            batch.fetch(&self.gpu)?;
-            batch.read(slots, replicas)?;
-        }
-        Ok(())
+        self.check_count(replicas)?;
+        self.begin_snapshot()?;
+        self.finish()?;
+        self.end_snapshot(replicas)
     }
 
     fn set_parameters(&mut self, slot: usize, parameters: Parameters) {
@@ -376,6 +415,25 @@ impl Engine for CudaEngine {
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
         self.begin_steps(program, steps)?;
         self.finish()
+    }
+
+    fn advance_while(
+        &mut self,
+        (program, steps): (&[Op], u64),
+        replicas: &mut [Replica],
+        work: &mut dyn FnMut(&[Replica]) -> Result<()>,
+    ) -> Result<Duration> {
+        self.check_count(replicas)?;
+        let started = Instant::now();
+        self.begin_snapshot()?;
+        let start = self.gpu.mark()?;
+        self.begin_steps(program, steps)?;
+        let end = self.gpu.mark()?;
+        wait_for(&start)?;
+        let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
+        self.finish()?;
+        worked?;
+        Ok(started.elapsed().saturating_sub(between((&start, &end))?))
     }
 
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {

@@ -3,8 +3,11 @@
 //! A replica's bits depend on its own state alone, so it does not matter on which GPU it is.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{CudaEngine, Gpu, Limits, StageTime};
+use cudarc::driver::CudaEvent;
+
+use super::{CudaEngine, Gpu, Limits, StageTime, between, wait_for};
 use crate::engine::potential::Term;
 use crate::engine::{Engine, Op};
 use crate::error::{Error, Result};
@@ -61,6 +64,47 @@ impl SeveralGpus {
         Ok(Self { members, seats })
     }
 
+    /// Launches steps on all GPUs, and does not wait for them.
+    fn begin_steps(&mut self, program: &[Op], steps: u64) -> Result<()> {
+        // Launches do not wait, so all GPUs work at once; a queue of them has an end, so in turns.
+        let mut left = steps;
+        while left > 0 {
+            let now = left.min(STEPS_IN_TURN);
+            for member in &mut self.members {
+                member.engine.begin_steps(program, now)?;
+            }
+            left -= now;
+        }
+        Ok(())
+    }
+
+    /// The state when its copy, which is done by now, was begun.
+    fn end_snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
+        for member in &mut self.members {
+            member.engine.end_snapshot(&mut member.replicas)?;
+            for (slot, replica) in member.slots.iter().zip(&mut member.replicas) {
+                std::mem::swap(&mut replicas[*slot], replica);
+            }
+        }
+        Ok(())
+    }
+
+    /// A mark in the work of each GPU.
+    fn marks(&self) -> Result<Vec<CudaEvent>> {
+        let members = self.members.iter();
+        members.map(|member| member.engine.gpu.mark()).collect()
+    }
+
+    fn check_count(&self, replicas: &[Replica]) -> Result<()> {
+        let (asked, slots) = (replicas.len(), self.seats.len());
+        if asked == slots {
+            return Ok(());
+        }
+        Err(Error::run(format!(
+            "{asked} replicas asked of an engine with {slots} slots"
+        )))
+    }
+
     /// Waits for all GPUs.
     fn finish(&self) -> Result<()> {
         self.members
@@ -83,19 +127,12 @@ impl Engine for SeveralGpus {
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        let (asked, slots) = (replicas.len(), self.seats.len());
-        if asked != slots {
-            return Err(Error::run(format!(
-                "{asked} replicas asked of an engine with {slots} slots"
-            )));
-        }
+        self.check_count(replicas)?;
         for member in &mut self.members {
-            member.engine.snapshot(&mut member.replicas)?;
-            for (slot, replica) in member.slots.iter().zip(&mut member.replicas) {
-                std::mem::swap(&mut replicas[*slot], replica);
-            }
+            member.engine.begin_snapshot()?;
         }
-        Ok(())
+        self.finish()?;
+        self.end_snapshot(replicas)
     }
 
     fn set_parameters(&mut self, slot: usize, parameters: Parameters) {
@@ -112,16 +149,33 @@ impl Engine for SeveralGpus {
     }
 
     fn advance(&mut self, program: &[Op], steps: u64) -> Result<()> {
-        // Launches do not wait, so all GPUs work at once; a queue of them has an end, so in turns.
-        let mut left = steps;
-        while left > 0 {
-            let now = left.min(STEPS_IN_TURN);
-            for member in &mut self.members {
-                member.engine.begin_steps(program, now)?;
-            }
-            left -= now;
-        }
+        self.begin_steps(program, steps)?;
         self.finish()
+    }
+
+    fn advance_while(
+        &mut self,
+        (program, steps): (&[Op], u64),
+        replicas: &mut [Replica],
+        work: &mut dyn FnMut(&[Replica]) -> Result<()>,
+    ) -> Result<Duration> {
+        self.check_count(replicas)?;
+        let started = Instant::now();
+        for member in &mut self.members {
+            member.engine.begin_snapshot()?;
+        }
+        let starts = self.marks()?;
+        self.begin_steps(program, steps)?;
+        let ends = self.marks()?;
+        starts.iter().try_for_each(wait_for)?;
+        let worked = self.end_snapshot(replicas).and_then(|()| work(replicas));
+        self.finish()?;
+        worked?;
+        let mut steps_took = Duration::ZERO;
+        for marks in starts.iter().zip(&ends) {
+            steps_took = steps_took.max(between(marks)?);
+        }
+        Ok(started.elapsed().saturating_sub(steps_took))
     }
 
     /// The stages of the first GPU.

@@ -1,0 +1,145 @@
+//! What the benches of the GPU engine share: molecules, replicas, engines, and their time of a step.
+
+#![allow(dead_code, reason = "every bench uses a part of it")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mdrun::elements::element_of;
+use mdrun::engine::cuda::{CudaEngine, Gpu, Limits};
+use mdrun::engine::{Engine, Op, Precision};
+use mdrun::error::Result;
+use mdrun::integrate::{Scheme, start};
+use mdrun::replica::{Parameters, Replica, ReplicaId};
+use mdrun::structure;
+use mdrun::student::Student;
+use mdrun::system::{Molecule, System};
+
+/// Least time that one measurement takes.
+pub const SECONDS_MIN: f64 = 0.1;
+/// Of how many the median is taken.
+pub const MEASUREMENTS: usize = 5;
+
+/// Conditions of a usual run.
+pub const PARAMETERS: Parameters = Parameters {
+    timestep_fs: 0.5,
+    temperature_k: 300.0,
+    friction_per_fs: 0.01,
+};
+
+/// A system of one molecule.
+pub fn system(molecule: &Molecule) -> Arc<System> {
+    Arc::new(System {
+        molecules: vec![molecule.clone()],
+        seed: 1,
+        temperature_limit_k: 1e5,
+    })
+}
+
+/// An engine on the first GPU, with forces.
+pub fn open(
+    student: &Student,
+    system: &Arc<System>,
+    replicas: &[Replica],
+    precision: Precision,
+) -> Result<CudaEngine> {
+    let gpu = Gpu::open(0, Some(student))?;
+    let limits = Limits {
+        precision,
+        ..Limits::default()
+    };
+    let mut engine = CudaEngine::new(gpu, system.clone(), Some(student), &[], replicas, limits)?;
+    engine.evaluate()?;
+    Ok(engine)
+}
+
+/// Median time of a step.
+pub fn median_step_s(engine: &mut CudaEngine) -> Result<f64> {
+    let program: &[Op] = Scheme::Langevin.program();
+    engine.advance(program, 10)?;
+    let started = Instant::now();
+    engine.advance(program, 10)?;
+    let steps = (SECONDS_MIN / (started.elapsed().as_secs_f64() / 10.0)) as u64 + 1;
+    let mut times_s = Vec::new();
+    for _ in 0..MEASUREMENTS {
+        let started = Instant::now();
+        engine.advance(program, steps)?;
+        times_s.push(started.elapsed().as_secs_f64() / steps as f64);
+    }
+    times_s.sort_by(f64::total_cmp);
+    Ok(times_s[MEASUREMENTS / 2])
+}
+
+/// A frozen replica would cost nothing: the speed holds for moving ones alone.
+pub fn all_run(engine: &mut CudaEngine, replicas: &[Replica]) -> Result<()> {
+    let mut after = replicas.to_vec();
+    engine.snapshot(&mut after)?;
+    let frozen = after.iter().filter(|replica| !replica.is_running()).count();
+    assert_eq!(frozen, 0, "replicas failed: {:?}", after[0].status);
+    Ok(())
+}
+
+/// So many replicas of the system's molecule.
+pub fn replicas(system: &System, count: usize) -> Vec<Replica> {
+    let molecule = &system.molecules[0];
+    let replica = |copy| {
+        let mut replica = Replica::at_rest(
+            ReplicaId {
+                molecule: 0,
+                name_hash: 1,
+                temperature: 0,
+                copy,
+            },
+            PARAMETERS,
+            molecule.starts_ang[0].clone(),
+        );
+        start::thermalise(system, &mut replica, false);
+        replica
+    };
+    (0..count as u32).map(replica).collect()
+}
+
+/// One of the molecules that the comparison with Python programs uses, too.
+pub fn molecule(name: &str) -> Result<Molecule> {
+    let (path, text) = match name {
+        "aspirin" => ("aspirin.xyz", include_str!("../molecules/aspirin.xyz")),
+        _ => (
+            "loratadine.xyz",
+            include_str!("../molecules/loratadine.xyz"),
+        ),
+    };
+    let structure = structure::parse(Path::new(path), text.as_bytes())?.remove(0);
+    Ok(Molecule {
+        name: name.into(),
+        masses_amu: structure
+            .numbers
+            .iter()
+            .filter_map(|number| Some(element_of(*number)?.mass_amu))
+            .collect(),
+        numbers: structure.numbers,
+        starts_ang: vec![structure.positions_ang],
+        bonds: vec![],
+    })
+}
+
+/// Six corners at 1.397 Å with hydrogen atoms 1.084 Å farther out.
+pub fn benzene() -> Molecule {
+    const HEIGHT: f64 = 0.866_025_403_784_438_6;
+    const CORNERS: [[f64; 2]; 6] = [
+        [1.0, 0.0],
+        [0.5, HEIGHT],
+        [-0.5, HEIGHT],
+        [-1.0, 0.0],
+        [-0.5, -HEIGHT],
+        [0.5, -HEIGHT],
+    ];
+    let ring = |radius_ang: f64| CORNERS.map(|[x, y]| [radius_ang * x, radius_ang * y, 0.0]);
+    Molecule {
+        name: "benzene".into(),
+        numbers: [[6; 6], [1; 6]].concat(),
+        masses_amu: [[12.011; 6], [1.008; 6]].concat(),
+        starts_ang: vec![[ring(1.397), ring(2.481)].concat()],
+        bonds: vec![],
+    }
+}
