@@ -16,6 +16,7 @@ import json
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +149,8 @@ class Results:
 
 
 def main():
+    # Ended from outside, it still ends its workers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     options = arguments()
     names = options.molecules.split(",")
     if options.quick:
@@ -214,7 +217,7 @@ def main():
 
     def bench_start():
         batches = (1, 2) if options.quick else starting_point.BATCHES
-        data["where the design began"] = starting_point.measured(weights, device, names[0], 0.2, batches)
+        data["where the design began"] = starting_point.measured(weights, device, names[0], options.seconds, batches)
 
     def bench_sizes(model):
         for name in options.sizes.split(","):

@@ -27,7 +27,9 @@ OURS = ("#2a6f97", "#7fb2d0", "#14344a")
 def family(row):
     if row["mode"] != "mdrun":
         return FAMILIES[row["mode"]]
-    return "mdrun" if row["precision"] == "default" else f"mdrun, {row['precision']}"
+    student = row.get("student", "default")
+    words = ["mdrun", "" if student == "default" else student, "" if row["precision"] == "default" else row["precision"]]
+    return ", ".join(filter(None, words))
 
 
 def fastest(rows, by):

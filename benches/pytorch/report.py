@@ -78,7 +78,7 @@ def stage_lines(cases):
     """Tables of stages.compared."""
     for case in cases:
         yield f"\nstages of {case['molecule']} × {case['replicas']}, ns a molecule, forward / backward"
-        yield f"{'':24s}{'PyTorch':>20s}{'mdrun mixed':>20s}{'ratio':>16s}{'share':>8s}{'mdrun single':>20s}{'share':>8s}"
+        yield f"{'':24s}{'PyTorch':>24s}{'mdrun mixed':>20s}{'ratio (both ways)':>24s}{'share':>8s}{'mdrun single':>20s}{'share':>8s}"
         for line in case["stages"]:
             if "ns" in line:
                 rest = ", ".join(f"{name} {ns:.1f}" for name, ns in line["rest_ns"].items())
@@ -86,9 +86,12 @@ def stage_lines(cases):
                 continue
             ways = [line.get("forward_ns", {}), line.get("backward_ns", {})]
             pair = lambda key: " / ".join(f"{way[key]:.1f}" if key in way else "–" for way in ways)
-            ratio = [f"{way['PyTorch'] / way['mdrun mixed']:.1f}" if way.get("mdrun mixed") and "PyTorch" in way else "–" for way in ways]
+            divided = lambda ours, theirs: f"{theirs / ours:.1f}" if ours and theirs else "–"
+            of = lambda key: [way.get(key) for way in ways]
+            both = divided(*(sum(of(key)) if None not in of(key) else None for key in ("mdrun mixed", "PyTorch")))
+            ratio = f"{' / '.join(map(divided, of('mdrun mixed'), of('PyTorch')))} ({both})"
             share = lambda precision: f"{100 * line[key]:.0f} %" if (key := f"share of mdrun {precision}") in line else "–"
-            text = f"{line['stage']:24s}{pair('PyTorch'):>20s}{pair('mdrun mixed'):>20s}{' / '.join(ratio):>16s}{share('mixed'):>8s}"
+            text = f"{line['stage']:24s}{pair('PyTorch'):>24s}{pair('mdrun mixed'):>20s}{ratio:>24s}{share('mixed'):>8s}"
             text += f"{pair('mdrun single'):>20s}{share('single'):>8s}"
             if "the design's start, forward" in line:
                 factor = line["the design's start, forward"]
