@@ -39,7 +39,6 @@ COMPILED_LARGE = (1024,)
 COMPILE = [("compile", precision, layout) for precision in ("tf32", "fp16") for layout in ("edges", "all pairs")]
 PEERS = {"benzene": (1, 16, 64, 256, 1024, 4096, 16384), "aspirin": (1, 64, 1024, 4096, 16384)}
 PEERS_LARGE = (1, 64, 1024, 4096)
-STAGES = ("benzene", "loratadine")
 OTHER_SIZES = ("ethanol", "ibuprofen", "sildenafil", "imatinib", "ritonavir")  # 9 to 98 atoms
 
 
@@ -188,6 +187,9 @@ def main():
             if part:
                 yield from engine.rows(mdrun, name, model, device, precision, {n: often[n] for n in part}, options.seconds)
 
+    def sweep(name):
+        return {full(name), *(n for n in SWEEP if n <= LARGEST.get(name, 4096))}
+
     def bench_mdrun(name):
         yield from ours(name, weights, "mixed", sweep(name), 3)
         yield from ours(name, weights, "single", (1, 4096), 3)
@@ -236,33 +238,48 @@ def main():
             used = (results.log.section() or {}).get("memory.used", {})
             data["memory"].append({"molecule": "benzene", "replicas": count, "memory.used, MiB": used})
 
+    def ready_by(name):
+        """The first molecule's variants may take a little longer."""
+        return min(results.deadline, results.started + options.preparation * (1.25 if name == names[0] else 1.0))
+
     with processes.Workers() as workers:
         start_workers(workers, options, names)
         results.part("forces", forces)
-        results.part("compiling", lambda: workers.wait(min(results.deadline, results.started + options.preparation)))
+        results.part("compiling", lambda: workers.wait(ready_by))
         free(device)
-        for name in names:
-            compiled = lambda: workers.rows(name, ("compile", "max-autotune"), results.deadline)
-            results.part(f"torch.compile, {name}", compiled)
-            if mdrun:
-                results.part(f"mdrun, {name}", lambda: bench_mdrun(name))
-            if name == names[0]:
-                results.part("ceilings", bench_ceilings)
-                results.part("where the design began", bench_start)
+
+        def peers(name):
             results.part(f"PyTorch, {name}", lambda: workers.rows(name, ("eager",), results.deadline))
             results.part(f"TorchSim, {name}", lambda: workers.rows(name, ("TorchSim",), results.deadline))
-            if name in STAGES:
-                results.part(f"stages, {name}", lambda: bench_stages(name))
-            free(device)
+
+        def compiled(name):
+            results.part(f"torch.compile, {name}", lambda: workers.rows(name, ("compile", "max-autotune"), results.deadline))
+
+        first, *others = names
+        compiled(first)
+        if mdrun:
+            results.part(f"mdrun, {first}", lambda: bench_mdrun(first))
+        results.part("ceilings", bench_ceilings)
+        results.part("where the design began", bench_start)
+        peers(first)
+        results.part(f"stages, {first}", lambda: bench_stages(first))
+        free(device)
+        finish(results)
+        for name in others if mdrun else ():
+            results.part(f"mdrun, {name}", lambda: bench_mdrun(name))
+        for name in names if mdrun and options.small else ():
+            results.part(f"{options.small}, {name}", lambda: bench_small(name))
+        for name in others:
+            compiled(name)
+            peers(name)
             finish(results)
-    if mdrun:
-        results.part("sizes", lambda: bench_sizes(weights))
-        if options.small:
-            for name in names:
-                results.part(f"{options.small}, {name}", lambda: bench_small(name))
-            results.part(f"{options.small}, sizes", lambda: bench_sizes(options.small))
-        if device != "cpu":
-            results.part("memory", bench_memory)
+    for model in (str(weights), options.small) if mdrun else ():
+        if model:
+            results.part(f"sizes, {model}", lambda: bench_sizes(model))
+    if others:
+        results.part(f"stages, {others[-1]}", lambda: bench_stages(others[-1]))
+    if mdrun and device != "cpu":
+        results.part("memory", bench_memory)
     results.log.close()
     finish(results)
     for lines in (report.speeds(data["rows"]), report.stage_lines(data["stages"]), report.start_lines(data.get("where the design began")),

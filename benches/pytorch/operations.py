@@ -47,7 +47,6 @@ def ceilings(device, seconds):
             out = torch.empty((rows, columns), device=device, dtype=dtype)
             seconds_each = seconds_per_call(lambda: torch.mm(a, b, out=out), device, seconds)
             measured[name][f"{rows} × {inner} × {columns}"] = 2e-12 * rows * inner * columns / seconds_each
-            del a, b, out
     a = torch.zeros(COPIED if torch.device(device).type == "cuda" else 1024, device=device)
     b = torch.empty_like(a)
     measured["copy, TB/s"] = 8e-12 * a.numel() / seconds_per_call(lambda: b.copy_(a), device, seconds)

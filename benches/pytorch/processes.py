@@ -81,10 +81,10 @@ class Workers:
     def start(self, jobs, nice=0):
         self.workers.append(Worker(jobs, nice))
 
-    def wait(self, deadline):
-        """Until all are ready, or the deadline; notes of those that are not, which are ended."""
+    def wait(self, deadline_of):
+        """Until each is ready, or the deadline of its molecule; notes of those that are not, which are ended."""
         for worker in self.workers:
-            line = worker.next(deadline)
+            line = worker.next(deadline_of(worker.jobs[0].molecule))
             if line is None:
                 line = {"note": f"FAILED {worker.name}: it ended before it was ready", "log": worker.said()}
             if "ready" in line:

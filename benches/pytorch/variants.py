@@ -121,33 +121,44 @@ class Variant:
 
     def rows(self):
         """Rows of results as they come.  A sweep stops when memory is full or a larger batch is no faster."""
-        highest = 0.0
+        highest, failed = 0.0, set()
         for count in self.job.batches:
-            best = 0.0
+            best, replicas = 0.0, None
             try:
                 replicas = self.replicas(count)
                 self.compare(replicas)
                 for mode, way in self.ways(replicas):
-                    step = way()
-                    seconds = seconds_per_call(step, self.job.device, self.job.seconds, replicas.restart)
-                    replicas.check()
-                    best = max(best, count / seconds)
-                    yield {"molecule": self.name, "atoms": len(self.numbers), "mode": mode,
-                           "precision": self.job.precision, "layout": self.job.layout, "replicas": count,
-                           "step_s": seconds, "molecule_steps_per_s": count / seconds,
-                           "temperature_k": replicas.temperature_k()}
-                    del step
+                    if mode in failed:
+                        continue
+                    try:
+                        row = self.row(replicas, mode, way)
+                    except Exception as error:
+                        if out_of_memory(error):
+                            raise
+                        # A step that cannot be captured is no reason to leave out the others.
+                        traceback.print_exc()
+                        failed.add(mode)
+                        row = {"note": f"FAILED {self.job}, {mode}: {type(error).__name__}: {str(error)[:300]}"}
+                    best = max(best, row.get("molecule_steps_per_s", 0.0))
+                    yield row
             except Exception as error:
                 if not out_of_memory(error):
                     raise
                 yield {"note": f"{self.job}: {count} replicas do not fit into memory"}
                 return
             finally:
-                replicas = step = way = None
+                replicas = way = None
                 free(self.job.device)
             if best < 0.98 * highest:
                 return
             highest = best
+
+    def row(self, replicas, mode, way):
+        count, seconds = len(replicas.x), seconds_per_call(way(), self.job.device, self.job.seconds, replicas.restart)
+        replicas.check()
+        return {"molecule": self.name, "atoms": len(self.numbers), "mode": mode, "precision": self.job.precision,
+                "layout": self.job.layout, "replicas": count, "step_s": seconds, "molecule_steps_per_s": count / seconds,
+                "temperature_k": replicas.temperature_k()}
 
 
 def rows(job, variant):
