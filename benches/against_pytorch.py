@@ -228,16 +228,6 @@ def main():
             except Exception as error:
                 yield {"note": f"FAILED {model}, {name}: {type(error).__name__}: {str(error)[:300]}"}
 
-    def bench_memory():
-        """What a million replicas take: the difference to one is theirs."""
-        data["memory"] = []
-        for count in (1, 65536, 1048576):
-            results.log.section()
-            yield from engine.rows(mdrun, "benzene", weights, device, "mixed", {count: 1}, options.seconds)
-            time.sleep(0.6)
-            used = (results.log.section() or {}).get("memory.used", {})
-            data["memory"].append({"molecule": "benzene", "replicas": count, "memory.used, MiB": used})
-
     def ready_by(name):
         """The first molecule's variants may take a little longer."""
         return min(results.deadline, results.started + options.preparation * (1.25 if name == names[0] else 1.0))
@@ -278,8 +268,6 @@ def main():
             results.part(f"sizes, {model}", lambda: bench_sizes(model))
     if others:
         results.part(f"stages, {others[-1]}", lambda: bench_stages(others[-1]))
-    if mdrun and device != "cpu":
-        results.part("memory", bench_memory)
     results.log.close()
     finish(results)
     for lines in (report.speeds(data["rows"]), report.stage_lines(data["stages"]), report.start_lines(data.get("where the design began")),

@@ -132,11 +132,6 @@ def start(data):
     yield from table([f"{begun['molecule']}, eager PyTorch in f32, structures at a time", "structures/s", "backward"], lines)
 
 
-def memory(data):
-    for case in data["memory"]:
-        yield f"{case['replicas']:,} × {case['molecule']}: {case['memory.used, MiB'].get('max')} MiB in use"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=pathlib.Path)
@@ -144,7 +139,7 @@ def main():
     names = [name for name in ("benzene", "aspirin", "loratadine") if any(row["molecule"] == name for row in data["rows"])]
     parts = {"side by side": lambda: side_by_side(data["rows"], names), "yardsticks": lambda: yardsticks(data, names),
              "where the design began": lambda: start(data), "replicas": lambda: sweep(data["rows"], names),
-             "sizes": lambda: sizes(data["rows"]), "memory": lambda: memory(data)}
+             "sizes": lambda: sizes(data["rows"])}
     parts |= {f"stages, {case['molecule']}": (lambda case=case: stages(case)) for case in data["stages"]}
     for title, lines in parts.items():
         print(f"\n## {title}\n")

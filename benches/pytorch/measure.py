@@ -8,7 +8,7 @@ import time
 import torch
 
 REPETITIONS = 5
-FIELDS = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "memory.used")
+FIELDS = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu")
 
 
 def synchronize(device):
