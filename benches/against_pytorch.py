@@ -181,11 +181,13 @@ def main():
         return rounds * multiprocessors * max(1, TILE_ROWS // atoms)
 
     def ours(name, model, precision, batches, times):
-        often = {n: FULL_TIMES if n == full(name) else times for n in sorted(batches) if n <= 16 or not options.quick}
-        # Two calls: a batch that fails takes those of its own call with it.
-        for part in ([n for n in often if n <= 4096], [n for n in often if n > 4096]):
+        batches = [n for n in sorted(batches) if n <= 16 or not options.quick]
+        # The batch that counts is timed longer; and a batch that fails takes those of its own call with it.
+        parts = ([n for n in batches if n == full(name)], [n for n in batches if n != full(name) and n <= 4096],
+                 [n for n in batches if n != full(name) and n > 4096])
+        for part, seconds, times in zip(parts, (6 * options.seconds, options.seconds, options.seconds), (FULL_TIMES, times, times)):
             if part:
-                yield from engine.rows(mdrun, name, model, device, precision, {n: often[n] for n in part}, options.seconds)
+                yield from engine.rows(mdrun, name, model, device, precision, dict.fromkeys(part, times), seconds)
 
     def sweep(name):
         return {full(name), *(n for n in SWEEP if n <= LARGEST.get(name, 4096))}
