@@ -1,56 +1,63 @@
 """mdrun beside PyTorch: the same weights, the same molecules, the same GPU, the same run.
 
-    python benches/against_pytorch.py --mdrun target/release/mdrun [--torch-sim FOLDER]
+    python benches/against_pytorch.py --mdrun target/release/mdrun [--torch-sim FOLDER] [--small small] [--budget 280]
     python benches/against_pytorch.py --device cpu --quick --mdrun target/release/mdrun      (a test, under a minute)
 
-Forces are compared first (pytorch/check.py).  Then a step of Langevin dynamics of every replica is timed, energies and
-forces included: PyTorch eager, in a CUDA graph and through torch.compile (pytorch/dynamics.py), TorchSim, and mdrun; then
-the stages of a step alone.  A molecule is a name of pytorch/molecules.py or an XYZ file.  Whatever is left out says so.
-Needs torch and safetensors; the result is one JSON file with the hardware in its name, for plots.py.
+Forces are compared first (pytorch/check.py), while torch.compile's variants compile.  Then a step of Langevin dynamics of
+every replica is timed, energies and forces included: through torch.compile, PyTorch eager and in a CUDA graph
+(pytorch/dynamics.py), TorchSim, and mdrun; the ceilings of the GPU, the stages of a step alone, and where the design
+began.  Benzene comes first, and what the budget does not suffice for is at the end.  Whatever fails or is left out says
+so in the JSON, which is written after every part, with the hardware in its name, for plots.py.  Needs torch and
+safetensors, a GPU for itself, and for its variants of torch.compile as many cores as there are of them.
 """
 
 import argparse
-import gc
 import json
-import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
 
 import torch
 
-from pytorch import check, engine, molecules, processes, report, stages, torchsim
+from pytorch import check, engine, molecules, operations, processes, report, stages, starting_point
 from pytorch.measure import GpuLog
+from pytorch.student import Student
 from pytorch.variants import Job
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BATCHES = (1, 16, 64, 256, 1024, 4096, 16384, 65536)
-LARGEST = {"benzene": 65536, "aspirin": 16384}  # others 4096: enough to fill a GPU
-COMPILED = {"benzene": (4096, 1024, 16384, 65536), "aspirin": (4096, 1024, 16384)}  # others:
-COMPILED_LARGE = (1024, 256, 4096)
-QUICK = "eager:f32:edges,eager:f32:all pairs"
-VARIANTS = "compile:tf32:all pairs,compile:fp16:all pairs,compile:tf32:edges,compile:fp16:edges,eager:tf32:edges," \
-    "eager:tf32:all pairs,eager:fp16:all pairs"
+SWEEP = (1, 16, 64, 256, 1024, 4096, 16384, 65536)
+LARGEST = {"benzene": 65536, "aspirin": 16384}  # of the sweep, others 4096: enough to fill a GPU
+ROUNDS = 8  # mdrun is timed at whole rounds of full tiles, too: so many rounds
+TILE_ROWS = 64
+FULL_TIMES = 5  # measurements whose median counts; sweeps have three, those of a second student two
+COMPILED = {"benzene": (4096, 16384), "aspirin": (4096,)}
+COMPILED_LARGE = (1024,)
+COMPILE = [("compile", precision, layout) for precision in ("tf32", "fp16") for layout in ("edges", "all pairs")]
+PEERS = {"benzene": (1, 16, 64, 256, 1024, 4096, 16384), "aspirin": (1, 64, 1024, 4096, 16384)}
+PEERS_LARGE = (1, 64, 1024, 4096)
+OTHER_SIZES = ("ethanol", "ibuprofen", "sildenafil", "imatinib", "ritonavir")  # 9 to 98 atoms
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=pathlib.Path, default=ROOT / "models/default.safetensors")
     parser.add_argument("--mdrun", type=pathlib.Path, help="the program; without it PyTorch is timed alone")
+    parser.add_argument("--small", help="a second student for mdrun alone, as its --model takes it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--molecules", default="benzene,aspirin,loratadine", help="names or XYZ files")
-    parser.add_argument("--variants", help=f"mode:precision:layout, …; {VARIANTS} by default")
+    parser.add_argument("--sizes", default=",".join(OTHER_SIZES), help="molecules that are timed at one batch, to compare sizes")
     parser.add_argument("--max-autotune", action="store_true", help="max-autotune of benzene, too: minutes of compiling")
-    parser.add_argument("--torch-sim", type=pathlib.Path, help="a folder with TorchSim's unpacked wheel")
-    parser.add_argument("--seconds", type=float, default=0.1, help="least time of each of the five measurements")
-    parser.add_argument("--jobs", type=int, default=12, help="variants that compile side by side")
-    parser.add_argument("--preparation", type=float, default=150.0, help="most seconds for compiling a group of variants")
-    parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no variant is begun or goes on")
+    parser.add_argument("--torch-sim", default="", help="a folder with TorchSim's unpacked wheel")
+    parser.add_argument("--seconds", type=float, default=0.05, help="least time of each of the measurements")
+    parser.add_argument("--preparation", type=float, default=120.0, help="most seconds for compiling")
+    parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which nothing is begun or goes on")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "benches/results")
     parser.add_argument("--quick", action="store_true", help="tiny batches")
+    parser.add_argument("--quick-compile", action="store_true", help="with --quick: torch.compile, too")
     return parser.parse_args()
 
 
@@ -67,29 +74,35 @@ def hardware(device):
     return {"name": f"CPU {model}", "threads": torch.get_num_threads()}
 
 
-def jobs(options, names):
-    """Those of the first molecule first: what the time does not suffice for is at the end."""
-    variants = options.variants or (QUICK if options.quick else VARIANTS)
-    asked = [(name, *variant.split(":")) for name in names for variant in variants.split(",")]
-    if options.max_autotune:
-        asked += [("benzene", "max-autotune", precision, "all pairs") for precision in ("tf32", "fp16")]
-    made = []
-    for name, mode, precision, layout in asked:
-        batches = batches_of(options, name) if mode == "eager" else COMPILED.get(name, COMPILED_LARGE)
-        batches = [2, 1] if options.quick else list(batches)
-        made.append(Job(mode, precision, layout, name, batches, str(options.weights), options.device, options.seconds))
-    return made
-
-
-def batches_of(options, name):
-    if options.quick:
-        return (1, 2)
-    return [count for count in BATCHES if count <= LARGEST.get(name, 4096)]
+def start_workers(workers, options, names):
+    """A process for every compiled variant; of the others one a molecule.  The first molecule's compile before others."""
+    common = {"weights": str(options.weights), "device": options.device, "seconds": options.seconds}
+    for nice, name in enumerate(names):
+        nice = 5 if nice else 0
+        compiled, plain = COMPILE, [("eager", "tf32", "edges"), ("eager", "tf32", "all pairs"), ("eager", "fp16", "edges"),
+                                    ("eager", "fp16", "all pairs")]
+        peers = PEERS.get(name, PEERS_LARGE)
+        batches = COMPILED.get(name, COMPILED_LARGE)
+        if options.quick:
+            compiled = [("compile", "f32", "edges")] if options.quick_compile else []
+            plain, peers, batches = [("eager", "f32", "edges"), ("eager", "f32", "all pairs")], (1, 2), (2,)
+        if options.max_autotune and name == names[0]:
+            compiled = [*compiled, *(("max-autotune", precision, "all pairs") for precision in ("tf32", "fp16"))]
+        for mode, precision, layout in compiled:
+            for count in batches:
+                workers.start([Job(mode, precision, layout, name, [count], **common)], nice)
+        # The first has the whole sweep; the others say whether they would be faster where it matters.
+        jobs = [Job(*variant, name, list(peers if n == 0 else peers[-2:]), **common) for n, variant in enumerate(plain)]
+        workers.start(jobs, 10)
+        if options.torch_sim:
+            precision = "f32" if options.quick else "tf32"
+            workers.start([Job("TorchSim", precision, "edges", name, list(peers), torch_sim=options.torch_sim, **common)], 10)
 
 
 class Results:
     def __init__(self, options):
         self.started, self.log = time.monotonic(), GpuLog(options.device)
+        self.deadline = self.started + options.budget
         self.data = {"hardware": hardware(options.device), "torch": torch.__version__, "python": platform.python_version(),
                      "time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "weights": options.weights.name,
                      "rows": [], "stages": [], "notes": [], "gpu": {}, "seconds": {}}
@@ -107,18 +120,25 @@ class Results:
         if "note" in row:
             return self.note(row["note"], row.get("log", ""))
         self.data["rows"].append(row)
+        self.save()
         print(f"{row['molecule']:12s} {report.described(row):40s} {row['replicas']:6d} replicas {1e6 * row['step_s']:11.1f} µs a step"
               f" {row['molecule_steps_per_s']:12.0f} molecule-steps/s", flush=True)
 
     def part(self, name, work):
         """Runs a part of the whole; what it raises is noted, and the others go on."""
+        if time.monotonic() > self.deadline:
+            return self.note(f"SKIPPED {name}: no time left")
         print(f"\n== {name}", flush=True)
         self.log.section()
         started = time.monotonic()
         try:
-            work()
+            for row in work() or ():
+                self.add(row)
+                if time.monotonic() > self.deadline:
+                    self.note(f"CUT SHORT {name}: no time left")
+                    break
         except Exception as error:
-            self.note(f"FAILED {name}: {type(error).__name__}: {error}")
+            self.note(f"FAILED {name}: {type(error).__name__}: {str(error)[:500]}")
         self.data["gpu"][name] = self.log.section()
         self.data["seconds"][name] = round(time.monotonic() - started, 1)
         self.save()
@@ -128,77 +148,153 @@ class Results:
 
 
 def main():
+    # Ended from outside, it still ends its workers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     options = arguments()
     names = options.molecules.split(",")
     if options.quick:
-        options.seconds, options.jobs = 0.02, 6
+        options.seconds = min(options.seconds, 0.02)
         torch.set_num_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"
     results = Results(options)
-    deadline = results.started + options.budget
-    print(json.dumps(results.data["hardware"]), flush=True)
-    if options.mdrun is None:
+    data, mdrun, weights, device = results.data, options.mdrun, options.weights, options.device
+    print(json.dumps(data["hardware"]), flush=True)
+    student = Student(weights)
+    data["useful operations of a step"] = {molecules.find(name)[0]: operations.count(student, name) for name in names}
+    if mdrun is None:
         results.note("SKIPPED mdrun: no --mdrun")
+    if not options.torch_sim:
+        results.note("SKIPPED TorchSim: give the folder of its unpacked wheel with --torch-sim")
 
-    golden = options.weights.with_suffix("").with_suffix(".golden.json")
-    print(f"golden forces: largest difference {check.golden(options.weights, golden):.1e} eV/Å", flush=True)
-    results.data["force_errors"] = {}
-    for name in names:
-        errors = check.molecule(name, options.weights, options.mdrun, options.device)
-        results.data["force_errors"][molecules.find(name)[0]] = errors
-        for key, (rms, largest) in errors.items():
-            print(f"forces of {name}: {key:28s} {rms:.1e} eV/Å from f64, largest {largest:.1e}", flush=True)
-
-    def bench_mdrun():
+    def forces():
+        golden = weights.with_suffix("").with_suffix(".golden.json")
+        print(f"golden forces: largest difference {check.golden(weights, golden):.1e} eV/Å", flush=True)
+        data["force_errors"] = {}
         for name in names:
-            for row in engine.rows(options.mdrun, name, options.weights, options.device, batches_of(options, name), options.seconds):
-                results.add(row)
+            errors = data["force_errors"][molecules.find(name)[0]] = check.molecule(name, weights, mdrun, device)
+            for key, (rms, largest) in errors.items():
+                print(f"forces of {name}: {key:28s} {rms:.1e} eV/Å from f64, largest {largest:.1e}", flush=True)
 
-    def bench_pytorch():
-        for row in processes.run(jobs(options, names), options.jobs, options.preparation, deadline):
-            results.add(row)
+    def full(name, rounds=ROUNDS):
+        """Replicas in whole rounds: as many as fit into 64 rows, on every multiprocessor."""
+        atoms = len(molecules.read(molecules.find(name)[1])[0])
+        multiprocessors = 1 if options.quick else torch.cuda.get_device_properties(0).multi_processor_count
+        return rounds * multiprocessors * max(1, TILE_ROWS // atoms)
 
-    def bench_torchsim():
-        try:
-            module = torchsim.load(options.torch_sim)
-        except (ImportError, SyntaxError) as error:
-            return results.note(f"SKIPPED TorchSim: {error}; give the folder of its unpacked wheel with --torch-sim")
-        results.data["torch_sim"] = module.__version__
-        for name in names:
-            batches = [count for count in batches_of(options, name) if options.quick or count in (1, 64, 1024, 4096, 16384)]
-            for row in torchsim.rows(module, options.weights, options.device, "tf32", name, batches, options.seconds):
-                results.add(row)
+    def ours(name, model, precision, batches, times):
+        batches = [n for n in sorted(batches) if n <= 16 or not options.quick]
+        # The batch that counts is timed longer; and a batch that fails takes those of its own call with it.
+        parts = ([n for n in batches if n == full(name)], [n for n in batches if n != full(name) and n <= 4096],
+                 [n for n in batches if n != full(name) and n > 4096])
+        for part, seconds, times in zip(parts, (6 * options.seconds, options.seconds, options.seconds), (FULL_TIMES, times, times)):
+            if part:
+                yield from engine.rows(mdrun, name, model, device, precision, dict.fromkeys(part, times), seconds)
 
-    def bench_stages():
-        cases = [(name, 2 if options.quick else 1024 if name == "benzene" else 256) for name in names if name != "aspirin"]
-        for name, replicas in cases:
-            results.data["stages"] += stages.rows(options.weights, options.device, name, replicas, "edges", "tf32", options.seconds / 2)
+    def sweep(name):
+        return {full(name), *(n for n in SWEEP if n <= LARGEST.get(name, 4096))}
 
-    if options.mdrun:
-        results.part("mdrun", bench_mdrun)
-    results.part("stages", bench_stages)
-    results.part("TorchSim", bench_torchsim)
-    # What this process keeps for later allocations, the variants' processes need.
-    gc.collect()
-    if options.device != "cpu":
-        torch.cuda.empty_cache()
-    results.part("PyTorch", bench_pytorch)
+    def bench_mdrun(name):
+        yield from ours(name, weights, "mixed", sweep(name), 3)
+        yield from ours(name, weights, "single", (1, 4096), 3)
+
+    def bench_small(name):
+        yield from ours(name, options.small, "mixed", sweep(name), 2)
+
+    def bench_stages(name):
+        replicas = 2 if options.quick else full(name, ROUNDS // 2)
+        case = {"molecule": name, "replicas": replicas, "stages": [], "engines": {}, "rows": []}
+        data["stages"].append(case)
+        for precision in engine.PRECISIONS if mdrun and device != "cpu" else ():
+            profile = engine.profile(mdrun, name, weights, device, replicas, ["--precision", precision])
+            case["engines"][precision] = stages.of_engine(profile, replicas)
+        ways = (("f32", "edges"),) if options.quick else (("tf32", "edges"), ("tf32", "all pairs"), ("fp16", "edges"))
+        for precision, layout in ways:
+            try:
+                case["rows"] += stages.rows(weights, device, name, replicas, layout, precision, options.seconds / 2)
+            except Exception as error:
+                yield {"note": f"FAILED stages of {name}, {precision}, {layout}: {type(error).__name__}: {str(error)[:300]}"}
+            free(device)
+        case["stages"] = stages.compared(case["rows"], case["engines"])
+
+    def bench_ceilings():
+        data["ceilings"] = operations.ceilings(device, options.seconds)
+        print(json.dumps(data["ceilings"], indent=1, ensure_ascii=False))
+
+    def bench_start():
+        batches = (1, 2) if options.quick else starting_point.BATCHES
+        data["where the design began"] = starting_point.measured(weights, device, names[0], options.seconds, batches)
+
+    def bench_sizes(model):
+        for name in options.sizes.split(","):
+            try:
+                yield from engine.rows(mdrun, name, model, device, "mixed", {1 if options.quick else full(name): 3}, options.seconds)
+            except Exception as error:
+                yield {"note": f"FAILED {model}, {name}: {type(error).__name__}: {str(error)[:300]}"}
+
+    def ready_by(name):
+        """The first molecule's variants may take a little longer."""
+        return min(results.deadline, results.started + options.preparation * (1.25 if name == names[0] else 1.0))
+
+    with processes.Workers() as workers:
+        start_workers(workers, options, names)
+        results.part("forces", forces)
+        results.part("compiling", lambda: workers.wait(ready_by))
+        free(device)
+
+        def peers(name):
+            results.part(f"PyTorch, {name}", lambda: workers.rows(name, ("eager",), results.deadline))
+            results.part(f"TorchSim, {name}", lambda: workers.rows(name, ("TorchSim",), results.deadline))
+
+        def compiled(name):
+            results.part(f"torch.compile, {name}", lambda: workers.rows(name, ("compile", "max-autotune"), results.deadline))
+
+        first, *others = names
+        compiled(first)
+        if mdrun:
+            results.part(f"mdrun, {first}", lambda: bench_mdrun(first))
+        results.part("ceilings", bench_ceilings)
+        results.part("where the design began", bench_start)
+        peers(first)
+        results.part(f"stages, {first}", lambda: bench_stages(first))
+        free(device)
+        finish(results)
+        for name in others if mdrun else ():
+            results.part(f"mdrun, {name}", lambda: bench_mdrun(name))
+        for name in names if mdrun and options.small else ():
+            results.part(f"{options.small}, {name}", lambda: bench_small(name))
+        for name in others:
+            compiled(name)
+            peers(name)
+            finish(results)
+    for model in (str(weights), options.small) if mdrun else ():
+        if model:
+            results.part(f"sizes, {model}", lambda: bench_sizes(model))
+    if others:
+        results.part(f"stages, {others[-1]}", lambda: bench_stages(others[-1]))
     results.log.close()
-
-    ours = {}
-    for name, replicas in dict.fromkeys((row["molecule"], row["replicas"]) for row in results.data["stages"]):
-        if options.mdrun and options.device != "cpu":
-            of_engine = engine.profile(options.mdrun, name, options.weights, options.device, replicas)
-            ours[name, replicas] = stages.of_engine(of_engine, replicas)
-    results.data["stages of mdrun"] = [{"molecule": name, "replicas": count, "ns": of} for (name, count), of in ours.items()]
-    rows = results.data["rows"]
-    results.data["targets"] = [dict(zip(("what", "is", "must", "aim"), line)) for line in report.targets(rows)]
-    results.save()
-    for lines in (report.speeds(rows), report.stage_lines(results.data["stages"], ours), report.target_lines(rows)):
+    finish(results)
+    for lines in (report.speeds(data["rows"]), report.stage_lines(data["stages"]), report.start_lines(data.get("where the design began")),
+                  report.target_lines([line.values() for line in data["targets"]])):
         print("\n".join(lines), flush=True)
-    for note in results.data["notes"]:
+    for note in data["notes"]:
         print(f"*** {note['note']}")
     print(f"wrote {results.path} after {time.monotonic() - results.started:.0f} s")
+    if any(note["note"].startswith("FAILED forces") for note in data["notes"]):
+        raise SystemExit("forces were not the same: no figure above counts")
+
+
+def free(device):
+    """What this process keeps for later allocations, others need."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+
+
+def finish(results):
+    """What is compared with the goals, from the rows so far."""
+    data = results.data
+    best = operations.best_of(data.get("ceilings", {}))
+    lines = report.targets(data["rows"], data["useful operations of a step"], best)
+    data["targets"] = [dict(zip(("what", "is", "must", "aim"), line)) for line in lines]
+    results.save()
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main():
         best[key] = max(best.get(key, 0.0), rate)
 
     with tempfile.TemporaryDirectory() as folder:
-        files = dict(FILES)
+        files = {name: FILES[name] for name in REPLICAS}
         for carbons in CARBONS:
             name = f"C{carbons}H{2 * carbons + 2}"
             files[name] = write_xyz(pathlib.Path(folder) / f"{name}.xyz", alkane(carbons))

@@ -27,7 +27,9 @@ OURS = ("#2a6f97", "#7fb2d0", "#14344a")
 def family(row):
     if row["mode"] != "mdrun":
         return FAMILIES[row["mode"]]
-    return "mdrun" if row["precision"] == "default" else f"mdrun, {row['precision']}"
+    student = row.get("student", "default")
+    words = ["mdrun", "" if student == "default" else student, "" if row["precision"] == "default" else row["precision"]]
+    return ", ".join(filter(None, words))
 
 
 def fastest(rows, by):
@@ -54,21 +56,21 @@ def against_replicas(rows, title, path):
         counts.setdefault(row["molecule"], set()).add(row["replicas"])
     # Molecules that were timed to compare sizes have no curve of their own.
     molecules = [molecule for molecule, replicas in counts.items() if len(replicas) > 2]
-    figure, axes = plt.subplots(1, len(molecules), figsize=(1.2 + 2.6 * len(molecules), 3.0), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(molecules), figsize=(2.4 + 2.4 * len(molecules), 3.0), sharey=True, squeeze=False)
     for axis, molecule in zip(axes[0], molecules):
         own = [row for row in rows if row["molecule"] == molecule]
         draw(axis, fastest(own, "replicas"))
         axis.set_title(f"{molecule}, {own[0]['atoms']} atoms", fontsize=9)
         axis.set_xlabel("replicas")
     axes[0][0].set_ylabel("molecule-steps/s")
-    axes[0][-1].legend(frameon=False, fontsize=7)
+    axes[0][-1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
 def against_atoms(rows, title, path):
-    figure, axis = plt.subplots(figsize=(4.2, 3.0))
+    figure, axis = plt.subplots(figsize=(5.4, 3.0))
     draw(axis, fastest(rows, "atoms"))
     atoms = sorted({row["atoms"] for row in rows})
     # Labels of neighbours on the axis must not touch.
@@ -77,7 +79,7 @@ def against_atoms(rows, title, path):
     axis.minorticks_off()
     axis.set_xlabel("atoms")
     axis.set_ylabel("molecule-steps/s, best batch")
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_title(title, fontsize=9)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

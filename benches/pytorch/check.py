@@ -30,9 +30,9 @@ def golden(weights, path):
             energies, forces = student.energies_and_forces(x[None], layout(student, row["numbers"], x, 1))
             largest = max(largest, float((forces - wanted).abs().max()))
             if abs(float(energies) - row["energy_ev"]) > GOLDEN_EV_PER_ANG * 1e3:  # totals are some 10⁴ eV in f64
-                raise SystemExit(f"{row['name']}: energy {float(energies)} is not the golden {row['energy_ev']} eV")
+                raise RuntimeError(f"{row['name']}: energy {float(energies)} is not the golden {row['energy_ev']} eV")
     if largest > GOLDEN_EV_PER_ANG:
-        raise SystemExit(f"forces differ from {path} by {largest:.1e} eV/Å")
+        raise RuntimeError(f"forces differ from {path} by {largest:.1e} eV/Å")
     return largest
 
 
@@ -63,10 +63,10 @@ def molecule(name, weights, program, device):
         file.flush()
         # f32 sums in another order: two draws of the same rounding, of which the larger is not four times the other.
         f32 = 4.0 * max(largest for key, (_, largest) in errors.items() if "PyTorch f32" in key)
-        for precision, arguments in engine.precisions(program, "eval").items():
-            _, forces = engine.forces(program, file.name, weights, device, arguments)
+        for precision in engine.PRECISIONS:
+            _, forces = engine.forces(program, file.name, weights, device, ["--precision", precision])
             note(f"mdrun {precision}", forces)
             bound = MIXED_EV_PER_ANG if precision == "mixed" else f32
             if errors[f"mdrun {precision}"][1 if precision != "mixed" else 0] > bound:
-                raise SystemExit(f"{name}: mdrun's forces are not PyTorch's: {errors}, allowed {bound:.1e} eV/Å")
+                raise RuntimeError(f"{name}: mdrun's forces are not PyTorch's: {errors}, allowed {bound:.1e} eV/Å")
     return errors

@@ -42,7 +42,7 @@ def plain_functions(student):
 
 
 def compiled_functions(student, mode):
-    return tuple(torch.compile(function, mode=MODES[mode]) for function in plain_functions(student))
+    return tuple(torch.compile(function, mode=MODES[mode], dynamic=False) for function in plain_functions(student))
 
 
 class Replicas:

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 
 from . import molecules
-from .measure import REPETITIONS
+
+PRECISIONS = ("mixed", "single")
 
 
 def run(arguments, timeout_s=120):
@@ -27,35 +28,26 @@ def forces(program, path, weights, device, arguments=()):
     return float(energy.removeprefix("energy=")), columns[:, 3:6]
 
 
-def precisions(program, command):
-    """Arguments of every precision that a command offers; none where it has one precision only."""
-    offered = "--precision" in run([program, command, "--help"])
-    return {name: ["--precision", name] for name in ("mixed", "single")} if offered else {"default": []}
+def bench(program, molecule, model, device, counts, seconds, *arguments):
+    """Rows of `mdrun bench` as it prints them."""
+    words = [program, "bench", molecules.find(molecule)[1], "--model", model, "--device", device, "--json", "--seconds", seconds]
+    return json.loads(run([*words, "--replicas", ",".join(map(str, counts)), *arguments], timeout_s=60))
 
 
-# Of the f32 kernels' speeds these say enough.
-SINGLE = (1, 64, 4096)
-
-
-def profile(program, molecule, weights, device, replicas):
+def profile(program, molecule, model, device, replicas, arguments=()):
     """The stages of a step, each with its time in one step: [{"stage", "step_us"}, …]."""
-    _, path = molecules.find(molecule)
-    [row] = json.loads(run([program, "bench", path, "--model", weights, "--device", device, "--json", "--seconds", 0.1,
-                            "--replicas", replicas, "--profile"]))
+    [row] = bench(program, molecule, model, device, [replicas], 0.05, "--profile", *arguments)
     return row["stages"]
 
 
-def rows(program, molecule, weights, device, batches, seconds):
-    """Medians of five, a row for every batch and precision."""
-    name, path = molecules.find(molecule)
-    for precision, arguments in precisions(program, "bench").items():
-        if precision == "single":
-            batches = [count for count in batches if count in SINGLE]
-        repeated = ",".join(str(count) for count in batches for _ in range(REPETITIONS))
-        results = json.loads(run([program, "bench", path, "--model", weights, "--device", device, "--json", "--seconds", seconds,
-                                  "--replicas", repeated, *arguments]))
-        for count in batches:
-            of_count = [row for row in results if row["replicas"] == count]
-            rate = statistics.median(row["molecule_steps_per_s"] for row in of_count)
-            yield {"molecule": name, "atoms": of_count[0]["atoms"], "mode": "mdrun", "precision": precision,
-                   "layout": "", "replicas": count, "step_s": count / rate, "molecule_steps_per_s": rate}
+def rows(program, molecule, model, device, precision, often, seconds):
+    """Medians, a row for every batch; `often` is {replicas: measurements}, `model` what --model takes."""
+    name, _ = molecules.find(molecule)
+    results = bench(program, molecule, model, device, [count for count, times in often.items() for _ in range(times)], seconds,
+                    "--precision", precision)
+    for count in often:
+        of_count = [row for row in results if row["replicas"] == count]
+        rate = statistics.median(row["molecule_steps_per_s"] for row in of_count)
+        yield {"molecule": name, "atoms": of_count[0]["atoms"], "mode": "mdrun", "student": pathlib.Path(str(model)).stem,
+               "precision": precision, "layout": "", "replicas": count, "measurements": len(of_count),
+               "step_s": count / rate, "molecule_steps_per_s": rate}

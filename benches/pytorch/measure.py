@@ -27,8 +27,8 @@ def seconds_per_call(call, device, seconds, before=lambda: None):
         synchronize(device)
         return (time.perf_counter() - started) / count
 
-    mean(3)
-    count = max(1, min(10_000, round(seconds / mean(2)) + 1))
+    mean(2)
+    count = max(1, min(10_000, round(seconds / mean(1)) + 1))
     times_s = []
     for _ in range(REPETITIONS):
         before()

@@ -9,6 +9,12 @@ FILES = {
     "benzene": ROOT / "inputs/nve/benzene.xyz",
     "aspirin": ROOT / "benches/molecules/aspirin.xyz",
     "loratadine": ROOT / "benches/molecules/loratadine.xyz",
+    # From 9 to 98 atoms; more than 64 do not fit into a tile of the engine.
+    "ethanol": ROOT / "inputs/mixed/ethanol.xyz",
+    "ibuprofen": ROOT / "inputs/heat/ibuprofen.xyz",
+    "sildenafil": ROOT / "benches/molecules/sildenafil.xyz",
+    "imatinib": ROOT / "benches/molecules/imatinib.xyz",
+    "ritonavir": ROOT / "benches/molecules/ritonavir.xyz",
 }
 SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9, "P": 15, "S": 16, "Cl": 17, "Br": 35}
 MASSES_AMU = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998, 15: 30.974, 16: 32.06, 17: 35.45, 35: 79.904}

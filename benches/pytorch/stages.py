@@ -1,4 +1,10 @@
-"""The stages of a step alone, in plain PyTorch operations: forward, and what the backward adds."""
+"""The stages of a step alone, in plain PyTorch operations: forward, and what the backward adds; and mdrun's beside them.
+
+mdrun has no stage for the edges' features: filters are made where messages use them.  Distances, radial functions and
+the repulsion are one stage in its tiles.  So PyTorch's are added up to the engine's before they are compared.
+"""
+
+import contextlib
 
 import torch
 
@@ -7,10 +13,18 @@ from .dynamics import student_in
 from .measure import seconds_per_call
 from .pairs import LAYOUTS
 
-# What `mdrun bench --profile` calls its stages, by how the names begin; a name that ends in ⁻ is a backward one.
-# In tiles the distances, directions and radial functions of all pairs are one stage.
-ENGINE = {"pairs": "radial + cut-off", "radial": "radial + cut-off", "edge": "edge features", "density": "density (message 1)",
-          "update": "update", "message": "message", "readout": "readout"}
+# Stages of the comparison: PyTorch's parts, and how the engine's parts begin (backward ones end in ⁻).
+COMPARED = {
+    "pairs": (("distances", "radial + cut-off", "repulsion"), ("pairs", "geometry", "domain", "radial", "repulsion")),
+    "density (message 1)": (("density (message 1)",), ("density",)),
+    "message": (("edge features", "message"), ("message",)),
+    "update": (("update",), ("update",)),
+    "readout": (("readout",), ("readout", "energies")),
+}
+# In the engine the gradients of distances are gathered where forces are made.
+BACKWARD = {"pairs": ("forces",)}
+# What the design's starting point had from fusing these by hand, forward alone, against PyTorch's operations.
+STARTED_WITH = {"radial + cut-off": 5.88, "edge features": 1.54}
 
 
 def stages(student, x, pairs):
@@ -20,7 +34,9 @@ def stages(student, x, pairs):
     basis = student.radial(r, real, pairs)
     directions, filters = student.directions(u), student.filters(basis)
     q, v, t = student.density(basis, directions, z, pairs)
+    yield "distances", (x,), lambda x: student.geometry(x, pairs)[:2]
     yield "radial + cut-off", (r,), lambda r: student.radial(r, real, pairs)
+    yield "repulsion", (r,), lambda r: student.repel(r, real, pairs)
     yield "edge features", (u, basis), lambda u, basis: (student.directions(u), *student.filters(basis))
     yield "density (message 1)", (basis, directions), lambda b, y: student.density(b, y, z, pairs)
     for layer in range(1, student.config["layers"] + 1):
@@ -72,33 +88,72 @@ def captured(function):
 
 def rows(weights, device, molecule, replicas, layout, precision, seconds):
     """A row for every stage and way; times are of one molecule."""
-    student, _ = student_in(weights, device, precision)
+    student, autocast = student_in(weights, device, precision)
     name, path = molecules.find(molecule)
     numbers, start_ang, _ = molecules.read(path)
     pairs = LAYOUTS[layout](student, numbers, start_ang, replicas)
     x = start_ang.to(student.device, student.dtype).repeat(replicas, 1, 1)
     x = x + 0.02 * torch.randn_like(x)
     ways = {"eager": lambda call: call} | ({"graph": captured} if device == "cuda" else {})
-    with torch.no_grad():
-        all_stages = list(stages(student, x, pairs))
-    for way, made in ways.items():
-        sums = {}
-        for stage, inputs, function in all_stages:
-            forward_s, both_s = (seconds_per_call(made(call), device, seconds) for call in both_ways(inputs, function))
-            sum_of = sums.setdefault(stage, [0.0, 0.0])
-            sum_of[0] += forward_s
-            sum_of[1] += both_s - forward_s
-        for stage, (forward_s, backward_s) in sums.items():
-            yield {"molecule": name, "atoms": len(numbers), "replicas": replicas, "mode": way, "precision": precision,
-                   "layout": layout, "stage": stage, "forward_ns": 1e9 * forward_s / replicas,
-                   "backward_ns": 1e9 * backward_s / replicas}
+    with torch.autocast(x.device.type, torch.float16, cache_enabled=False) if autocast else contextlib.nullcontext():
+        with torch.no_grad():
+            all_stages = list(stages(student, x, pairs))
+        for way, made in ways.items():
+            sums = {}
+            for stage, inputs, function in all_stages:
+                forward_s, both_s = (seconds_per_call(made(call), device, seconds) for call in both_ways(inputs, function))
+                sum_of = sums.setdefault(stage, [0.0, 0.0])
+                sum_of[0] += forward_s
+                sum_of[1] += max(0.0, both_s - forward_s)
+            for stage, (forward_s, backward_s) in sums.items():
+                yield {"molecule": name, "atoms": len(numbers), "replicas": replicas, "mode": way, "precision": precision,
+                       "layout": layout, "stage": stage, "forward_ns": 1e9 * forward_s / replicas,
+                       "backward_ns": 1e9 * backward_s / replicas}
 
 
 def of_engine(profile, replicas):
-    """{stage: [forward ns, backward ns]} a molecule and step, from engine.profile."""
+    """{stage of the comparison, or the engine's own: [forward ns, backward ns]} a molecule and step, from engine.profile."""
     times = {}
     for part in profile:
-        word = part["stage"].rstrip("⁻")
-        stage = next((ours for begin, ours in ENGINE.items() if word.startswith(begin)), word)
-        times.setdefault(stage, [0.0, 0.0])[part["stage"].endswith("⁻")] += 1e3 * part["step_us"] / replicas
+        word, backward = part["stage"].rstrip("⁻"), part["stage"].endswith("⁻")
+        stage = next((name for name, (_, begin) in COMPARED.items() if word.startswith(begin)), word)
+        for name, words in BACKWARD.items():
+            if word in words:
+                stage, backward = name, True
+        times.setdefault(stage, [0.0, 0.0])[backward] += 1e3 * part["step_us"] / replicas
     return times
+
+
+def compared(rows, engines):
+    """One line a stage: PyTorch's fastest way, each of the engine's precisions, the ratio and the share of a whole step.
+
+    `rows` are those of one molecule and number of replicas, `engines` {precision: of_engine(...)}.
+    """
+    lines = []
+    parts = {}
+    for row in rows:
+        parts.setdefault((row["mode"], row["precision"], row["layout"]), {})[row["stage"]] = row["forward_ns"], row["backward_ns"]
+    for stage, (names, _) in COMPARED.items():
+        line = {"stage": stage, "of": list(names)}
+        for n, way in enumerate(("forward_ns", "backward_ns")):
+            sums = {key: sum(own[name][n] for name in names) for key, own in parts.items() if all(name in own for name in names)}
+            if sums:
+                key = min(sums, key=sums.get)
+                line[way] = {"PyTorch": sums[key], "by": ", ".join(key)}
+            for precision, times in engines.items():
+                if stage in times:
+                    line.setdefault(way, {})[f"mdrun {precision}"] = times[stage][n]
+        for precision, times in engines.items():
+            if stage in times:
+                line[f"share of mdrun {precision}"] = sum(times[stage]) / sum(map(sum, times.values()))
+        lines.append(line)
+    for stage, factor in STARTED_WITH.items():
+        sums = {key: own[stage] for key, own in parts.items() if stage in own}
+        if sums:
+            key = min(sums, key=lambda key: sums[key][0])
+            lines.append({"stage": f"  {stage} alone", "of": [stage], "forward_ns": {"PyTorch": sums[key][0], "by": ", ".join(key)},
+                          "the design's start, forward": factor})
+    for precision, times in engines.items():
+        lines.append({"stage": f"mdrun {precision}, whole step", "ns": sum(map(sum, times.values())),
+                      "rest_ns": {stage: sum(of) for stage, of in times.items() if stage not in COMPARED}})
+    return lines

@@ -77,7 +77,7 @@ def rows(torch_sim, weights, device, precision, molecule, batches, seconds):
         if not (bool(torch.isfinite(x).all()) and model.pairs.holds(x)):
             raise RuntimeError("TorchSim's atoms left the list of edges")
         kinetic_ev = 0.5 * (state[0].momenta.double() ** 2 / state[0].masses.double()[:, None]).sum()
-        yield {"molecule": name, "atoms": atoms, "mode": "TorchSim", "precision": precision, "layout": "edges",
+        yield {"molecule": name, "atoms": atoms, "mode": "TorchSim", "version": torch_sim.__version__, "precision": precision, "layout": "edges",
                "replicas": count, "step_s": step_s, "molecule_steps_per_s": count / step_s,
                "temperature_k": float(2 * kinetic_ev / (3 * atoms * count * BOLTZMANN_EV_PER_K))}
         if count / step_s < 0.98 * highest:
