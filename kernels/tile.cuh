@@ -246,10 +246,10 @@ struct Columns {
     uint2 of[DEPTH][N];
 
     template <class GroupOf>
-    __device__ Columns(const Packed& matrix, GroupOf group_of, int first = 0) {
+    __device__ Columns(const Packed& matrix, GroupOf group_of) {
 #pragma unroll
         for (int n = 0; n < N; n++) {
-            const uint2* group = matrix.group(group_of(n)) + first * WARP;
+            const uint2* group = matrix.group(group_of(n));
 #pragma unroll
             for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
         }
@@ -279,17 +279,6 @@ struct Place {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int channel = 8 * warp + 2 * (lane % 4);
     __device__ int row(int m, int half) const { return 16 * m + 8 * half + lane / 4; }
-};
-
-// Who has what of a product whose results belong to nobody: a warp takes sixteen channels of every second
-// sixteen rows, which then are loaded by half as many warps; of sixteen rows alone, its eight channels.
-template <int M>
-struct Shares {
-    static constexpr int GROUPS = M == 1 ? 1 : 2, COUNT = (M + 1) / 2;
-    int warp = threadIdx.x / WARP;
-    __device__ int group(int n) const { return M == 1 ? warp : warp % (TILE_WARPS / 2) * 2 + n; }
-    __device__ int channel(int n) const { return 8 * group(n) + 2 * (threadIdx.x % 4); }
-    __device__ int sixteen(int i) const { return M == 1 ? i : 2 * i + warp / (TILE_WARPS / 2); }
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }

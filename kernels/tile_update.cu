@@ -268,58 +268,45 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         for (int n = 0; n < 2 * M; n++) word(of_v, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = words[n];
     }
 
-    // dv = dU W_uᵀ + dV W_vᵀ, which takes the place of dU when nobody reads that any more.
+    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
     {
-        Shares<M> shares;
-        constexpr int N = Shares<M>::GROUPS;
+        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
+        __syncthreads();
 #pragma unroll 1
-        for (int i = 0; i < Shares<M>::COUNT; i++) {
-            int m = shares.sixteen(i);
-            float dv[3][N][4] = {};
-            // All columns at once, if the registers hold them.
-            constexpr int HERE = N == 1 ? 2 * DEPTH : DEPTH;
-            auto group_of = [&](int n) { return shares.group(n); };
-            Columns<N, HERE> mix(update.mix.backward, group_of);
-            if (i == 0) __syncthreads();
-            if (m < M) {
-                auto rows_of = [&](Half* array, int axis) { return array + (axis * ROWS + 16 * m) * STRIDE_F; };
+        for (int m = 0; m < M; m++) {
+            unsigned made[3][2], kept_words[3][2] = {};
+            if constexpr (!LAST)
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++) mix.template multiply<0, DEPTH>(dv[axis], rows_of(tile.v(), axis), STRIDE_F);
-                if constexpr (HERE > DEPTH) {
+                for (int axis = 0; axis < 3; axis++)
 #pragma unroll
-                    for (int axis = 0; axis < 3; axis++) mix.template multiply<DEPTH, HERE>(dv[axis], rows_of(of_v, axis), STRIDE_F);
-                } else {
-                    Columns<N, DEPTH> rest(update.mix.backward, group_of, DEPTH);
+                    for (int half = 0; half < 2; half++) kept_words[axis][half] = dv_word(axis, place.row(m, half));
 #pragma unroll
-                    for (int axis = 0; axis < 3; axis++) rest.multiply(dv[axis], rows_of(of_v, axis), STRIDE_F);
+            for (int axis = 0; axis < 3; axis++) {
+                float dv[1][4] = {};
+                mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+                mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int row = place.row(m, half);
+                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
+                    float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
+                    if constexpr (LAST) {
+                        dv_word(axis, row) = two_halves(d[0], d[1]);
+                    } else {
+                        // Forward: v += b U keeps v
+                        Pair16 kept = two_floats(kept_words[axis][half]);
+                        d[0] += kept.low;
+                        d[1] += kept.high;
+                    }
+                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
                 }
             }
             __syncthreads();
-            if (m >= M) continue;
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half);
+            for (int axis = 0; axis < 3; axis++)
 #pragma unroll
-                for (int n = 0; n < N; n++) {
-                    int channel = shares.channel(n);
-                    const float* gates = FIRST ? student.gate1 : student.gate_vector;
-                    float2 gate = two(gates, tile.batch.element[row] * CHANNELS + channel);
-#pragma unroll
-                    for (int axis = 0; axis < 3; axis++) {
-                        unsigned& before = word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + channel);
-                        float d[2] = {dv[axis][n][2 * half], dv[axis][n][2 * half + 1]};
-                        if constexpr (LAST) {
-                            before = two_halves(d[0], d[1]);
-                        } else {
-                            // Forward: v += b U keeps v
-                            Pair16 kept = two_floats(before);
-                            d[0] += kept.low;
-                            d[1] += kept.high;
-                        }
-                        word(tile.v(), (axis * ROWS + row) * STRIDE_F + channel) = two_halves(d[0] * gate.x, d[1] * gate.y);
-                    }
-                }
-            }
+                for (int half = 0; half < 2; half++)
+                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
         }
     }
 #pragma unroll 4
