@@ -45,7 +45,7 @@ class Student(Field):
         self.parameters = {name: jnp.asarray(value, jnp.float64) for name, value in parameters.items()}
         self.pairs_max = PAIRS_MAX["cpu"]
         if jax.default_backend() != "cpu":
-            self.pairs_max, self.multiple, self.bits = PAIRS_MAX["gpu"], 32, 4
+            self.pairs_max, self.multiple, self.bits = PAIRS_MAX["gpu"] // 2, 32, 4
         self.compiled = jax.jit(lambda p, x, z: model.energy_and_forces(p, self.config, x, z))
 
     def padded(self, x, z):
