@@ -1,10 +1,10 @@
-"""The pictures of a model card: errors by temperature and size, and parity on labelled frames.
+"""The pictures of a model card: errors by temperature and size, torsion profiles, parity on labelled frames.
 
-    python docs/plot_model_card.py models/default.safetensors docs
-    python docs/plot_model_card.py models/default.safetensors docs --frames 'labels/valid-*.npz'
+    python docs/plot_model_card.py models/default.safetensors docs --torsions torsions.json --frames 'labels/valid-*.npz'
 
-The errors come from the accuracy in the file's own metadata.  Parity needs labelled frames and the packages of
-distill/requirements.txt; it is made only with --frames.  Needs numpy and matplotlib.
+They are called docs/model_card_default_errors.svg and so on.  The errors come from the accuracy in the file's own
+metadata; --torsions is what distill.torsions wrote of the student.  Parity needs labelled frames and the packages of
+distill/requirements.txt.  Without --torsions or --frames that picture is not made.  Needs numpy and matplotlib.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import pathlib
 import struct
 import sys
+import textwrap
 
 import matplotlib
 
@@ -47,10 +48,37 @@ def plot_errors(results, path):
         axis.bar(place + 0.2, member, 0.4, color=GREY, label="one teacher member")
         axis.set_xticks(place, labels, fontsize=8)
         axis.set_xlabel({"temperature": "temperature", "size": "atoms"}[grouping])
-    axes[0].set(ylabel="force MAE, meV/Å", ylim=(0, 52))
+    axes[0].set_ylabel("force MAE, meV/Å")
+    axes[0].margins(y=0.25)
     axes[1].legend(frameon=False, fontsize=8, loc="upper left")
     figure.savefig(path, metadata={"Date": None})
     print(f"wrote {path}")
+
+
+def plot_torsions(path_json, path):
+    """Profiles of four bonds, by rank of the student's error: lower quartile, median, 95 % and the worst."""
+    profiles = json.loads(path_json.read_text())["details"]
+
+    def rmse(profile):  # as distill/distill/torsions.py has it
+        teacher, student = np.array(profile["teacher"]), np.array(profile["student"])
+        low = teacher - teacher.min() < 20.0
+        return (student - teacher)[low].std()
+
+    ranked = sorted(profiles, key=lambda name: rmse(profiles[name]))
+    ranks = [round(share * (len(ranked) - 1)) for share in (0.25, 0.5, 0.95, 1.0)]
+    figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.6))
+    for axis, rank in zip(axes, ranks):
+        profile = profiles[ranked[rank]]
+        axis.plot(profile["angle_deg"], profile["teacher"], color=GREY, lw=2.5, label="teacher")
+        axis.plot(profile["angle_deg"], profile["student"], color=BLUE, lw=1.0, label="student")
+        smiles = "\n".join(textwrap.wrap(ranked[rank].split(":")[2], 26))
+        axis.set_title(f"{smiles}\n{rank + 1} of {len(ranked)}: {rmse(profile):.2f} kcal/mol", fontsize=6)
+        axis.set_xticks([-180, 0, 180])
+        axis.set_xlabel("dihedral, °")
+    axes[0].set_ylabel("energy, kcal/mol")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=7)
+    figure.savefig(path, metadata={"Date": None})
+    print(f"wrote {path}: {', '.join(ranked[rank] for rank in ranks)}")
 
 
 def plot_parity(model, patterns, count, path):
@@ -87,12 +115,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path, help="folder")
+    parser.add_argument("--torsions", type=pathlib.Path, help="the .json of distill.torsions")
     parser.add_argument("--frames", nargs="+", help="glob patterns of labelled shards")
-    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--count", type=int, default=400, help="frames of the parity")
     arguments = parser.parse_args()
-    plot_errors(accuracy(arguments.model), arguments.out / "model_card_errors.svg")
+    path = lambda picture: arguments.out / f"model_card_{arguments.model.stem}_{picture}"
+    plot_errors(accuracy(arguments.model), path("errors.svg"))
+    if arguments.torsions:
+        plot_torsions(arguments.torsions, path("torsions.svg"))
     if arguments.frames:
-        plot_parity(arguments.model, arguments.frames, arguments.count, arguments.out / "model_card_parity.png")
+        plot_parity(arguments.model, arguments.frames, arguments.count, path("parity.png"))
 
 
 if __name__ == "__main__":

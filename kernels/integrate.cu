@@ -79,12 +79,22 @@ __device__ inline double kinetic_ev(const Atoms& atoms) {
     return 0.5 * twice[0] / ACCELERATION;
 }
 
+// √((1 − c²) kT/m)
+__device__ inline double bath_width(const Conditions& conditions, int replica, double mass_amu) {
+    return sqrt(conditions.parameters[3 * replica + 2] * ACCELERATION / mass_amu);
+}
+
+__device__ inline uint4 words_of_bath(const Conditions& conditions, int replica, unsigned long long step, int atom) {
+    const unsigned* identity = conditions.identity + 2 * replica;
+    return words_of(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
+}
+
 // √((1 − c²) kT/m) ξ of an atom of a replica in a step.
 __device__ inline double3 noise_of(const Conditions& conditions, int replica, unsigned long long step, int atom, double mass_amu) {
-    const unsigned* identity = conditions.identity + 2 * replica;
-    double3 xi = normal3(conditions.seed, identity[0], identity[1], step, atom, STREAM_BATH);
-    double width = sqrt(conditions.parameters[3 * replica + 2] * ACCELERATION / mass_amu);
-    return {width * xi.x, width * xi.y, width * xi.z};
+    uint4 words = words_of_bath(conditions, replica, step, atom);
+    double2 xi = normal2(words.x, words.y);
+    double width = bath_width(conditions, replica, mass_amu);
+    return {width * xi.x, width * xi.y, width * normal2(words.z, words.w).x};
 }
 
 // The bath on all atoms, and the kinetic energies before and after it.  MADE: the noise is here, (N, 3).

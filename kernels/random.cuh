@@ -18,17 +18,19 @@ __device__ inline uint4 philox4x32(uint4 counter, unsigned key0, unsigned key1) 
     return counter;
 }
 
-// Three standard normal numbers for one atom in one step, by Box and Muller.
-__device__ inline double3 normal3(unsigned long long seed, unsigned name_hash, unsigned copy_and_temperature,
-                                  unsigned long long step, int atom, Stream stream) {
+// Words that belong to one atom in one step.
+__device__ inline uint4 words_of(unsigned long long seed, unsigned name_hash, unsigned copy_and_temperature, unsigned long long step,
+                                 int atom, Stream stream) {
     unsigned steps_and_atom = (unsigned(step >> 32) & 0xFFu) | (unsigned(atom) & 0xFFFFu) << 8;
     uint4 counter = {unsigned(step), steps_and_atom | unsigned(stream) << 24, name_hash, copy_and_temperature};
-    uint4 words = philox4x32(counter, unsigned(seed), unsigned(seed >> 32));
+    return philox4x32(counter, unsigned(seed), unsigned(seed >> 32));
+}
+
+// Two standard normal numbers, by Box and Muller.
+__device__ inline double2 normal2(unsigned radius_word, unsigned angle_word) {
     const double unit = 1.0 / 4294967296.0;
-    double radius0 = sqrt(-2.0 * natural_logarithm((double(words.x) + 0.5) * unit));
-    double radius1 = sqrt(-2.0 * natural_logarithm((double(words.z) + 0.5) * unit));
-    double sine0, cosine0, sine1, cosine1;
-    sin_cos_of_turns(double(words.y) * unit, sine0, cosine0);
-    sin_cos_of_turns(double(words.w) * unit, sine1, cosine1);
-    return {radius0 * cosine0, radius0 * sine0, radius1 * cosine1};
+    double radius = sqrt(-2.0 * natural_logarithm((double(radius_word) + 0.5) * unit));
+    double sine, cosine;
+    sin_cos_of_turns(double(angle_word) * unit, sine, cosine);
+    return {radius * cosine, radius * sine};
 }

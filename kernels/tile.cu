@@ -168,18 +168,23 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
     __syncthreads();
 }
 
-// The bath's noise for the step that a tile's replicas make `ahead` steps from now.  It takes a warp thousands of
-// cycles, one operation waiting for the other, so it is made while other warps integrate the step before.
+// The bath's noise for the step that a tile's replicas make `ahead` steps from now: `noise_of`, two threads an atom.
+// It takes thousands of cycles, one operation waiting for the other, so it is made while other warps integrate the
+// step before.
 template <int M>
 __device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
     // The last threads, because the first warps have replicas.
-    int row = TILE_THREADS - 1 - int(threadIdx.x);
+    int thread = TILE_THREADS - 1 - int(threadIdx.x), row = thread / 2;
     if (row >= tile.batch.rows) return;
     int replica = tile.batch.replica[row], atom = row - tile.batch.first_row[replica];
     unsigned long long step = tile.progress.step[replica] + ahead;
-    double3 w = noise_of(tile.conditions, replica, step, atom, tile.batch.mass_amu[row]);
+    uint4 words = words_of_bath(tile.conditions, replica, step, atom);
+    double width = bath_width(tile.conditions, replica, tile.batch.mass_amu[row]);
     double* noise = tile.noise + 3 * (step % 2 * Tile<M>::ROWS + row);
-    noise[0] = w.x, noise[1] = w.y, noise[2] = w.z;
+    bool third = thread % 2;
+    double2 xi = normal2(third ? words.z : words.x, third ? words.w : words.y);
+    noise[third ? 2 : 0] = width * xi.x;
+    if (!third) noise[1] = width * xi.y;
 }
 
 // Energies and forces of a tile's running replicas.

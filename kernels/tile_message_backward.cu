@@ -175,39 +175,28 @@ struct MessageByPairs {
 //     dE/du_ij = Σ_k B_k T[k],   T = Σ_f dv_i (φ_b W_b[k])     dE/dr_ij = Σ_k B'_k (…)
 //
 // What a row with more than sixteen neighbours has summed up waits in `x`.
-//
-// Sixteen rows do not fill the warps twice, so there the two sums are tasks of their own.  Since the sender's
-// sum takes φ's place, it comes at least a round of warps after that of the pairs.
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr bool APART = M == 1;
     constexpr int PARTS = 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
-    static_assert(APART || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= 16 * M * STRIDE_X * sizeof(Half), "sums fit into x");
-    int warp = threadIdx.x / WARP, tasks = PARTS * tile.batch.rows;
+    static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= 16 * M * STRIDE_X * sizeof(Half), "sums fit into x");
+    int warp = threadIdx.x / WARP;
     float* waiting = reinterpret_cast<float*>(tile.x()) + warp * BLOCKS * 5 * 16;
-    int senders_from = APART ? max(tasks, TILE_WARPS) : 0, all = senders_from + tasks;
-    for (int round = 0; round < all; round += TILE_WARPS) {
-        int n = round + warp;
-        bool of_pairs = n < tasks, of_sender = n >= senders_from && n < all;
-        if (of_pairs || of_sender) {
-            MessageTask<PARTS> task(of_pairs ? n : n - senders_from);
-            int row = task.row, count = tile.count[row];
-            MessageBefore before(tile, task);
+    for (int n = warp; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
+        MessageTask<PARTS> task(n);
+        int row = task.row, count = tile.count[row];
+        MessageBefore before(tile, task);
 #pragma unroll 1
-            for (int start = 0; start < count; start += 16) {
-                MessageNear near(tile.slots(row) + start);
-                [[maybe_unused]] MessageByPairs by_pairs;
+        for (int start = 0; start < count; start += 16) {
+            MessageNear near(tile.slots(row) + start);
+            [[maybe_unused]] MessageByPairs by_pairs;
 #pragma unroll 1
-                for (int block = 0; block < BLOCKS; block++) {
-                    if (!APART || of_pairs) by_pairs.add(tile, near, before, row, task.channel(block), block);
-                    if (!APART || of_sender)
-                        message_backward_by_sender(tile, near, before, row, task.channel(block), block, waiting, start == 0,
-                                                   start + 16 >= count);
-                }
-                if (!APART || of_pairs) by_pairs.finish(tile, row, start, task.part);
+            for (int block = 0; block < BLOCKS; block++) {
+                by_pairs.add(tile, near, before, row, task.channel(block), block);
+                message_backward_by_sender(tile, near, before, row, task.channel(block), block, waiting, start == 0,
+                                           start + 16 >= count);
             }
+            by_pairs.finish(tile, row, start, task.part);
         }
-        if (APART) __syncthreads();
     }
     __syncthreads();
 }

@@ -21,6 +21,7 @@ from .structures import Structures
 
 SAME_KCAL_MOL, SAME_ANG = 0.1, 0.1
 SPAN_KCAL_MOL = 2.0
+STEPS_MAX = 1000  # the few that take longer are left out
 
 
 def distinct(structures, energies, converged):
@@ -48,12 +49,12 @@ def relative_errors(found, exact, groups):
 def teacher_part(arguments, structures):
     """The teacher's minima; of the member, energies at those that count and at its own minima from there."""
     field = fields.teachers(arguments)
-    at_minima, energies, converged = minimise(field["teacher"], structures, log=print)
+    at_minima, energies, converged = minimise(field["teacher"], structures, steps_max=STEPS_MAX, log=print)
     part = {"positions": at_minima.positions, "energies": energies, "converged": converged}
     kept = kept_of(at_minima, part)
     if "member" in field and len(kept):
         chosen = at_minima.take(kept)
-        _, own, reached = minimise(field["member"], chosen, log=print)
+        _, own, reached = minimise(field["member"], chosen, steps_max=STEPS_MAX, log=print)
         part |= {"member there": field["member"](chosen)[0], "member own": own, "member converged": reached}
     return part
 
@@ -83,7 +84,7 @@ def main(words=None):
     rows = [np.flatnonzero(chosen.group == group) for group in groups]
 
     student = fields.Student(arguments.student)
-    _, own, reached = minimise(student, chosen, log=print)
+    _, own, reached = minimise(student, chosen, steps_max=STEPS_MAX, log=print)
     found = {"student": (student(chosen)[0], own, reached)}
     if "member own" in part:
         found["member"] = tuple(part[f"member {name}"] for name in ("there", "own", "converged"))

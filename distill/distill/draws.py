@@ -9,7 +9,7 @@ from .shards import KINDS
 TEMPERATURES_K = ((10, 150, 250), (45, 300, 300), (25, 450, 600), (10, 800, 1000))
 # Not every molecule has a proton that could move within it: of "proton shift" a third cannot be made.
 SPECIAL_SHARES = {"rattled": 20, "torsion": 20, "stretched": 15, "approach": 25, "contact": 14, "hydrogen bond": 14,
-                  "proton shift": 20, "shared proton": 10, "squeezed": 25}  # fmt: skip
+                  "proton shift": 20, "shared proton": 10, "squeezed": 25, "proton exchange": 10}  # fmt: skip
 # Replicas of a molecule with this element: rare ones, and those whose many bonding states take the most learning (P, S).
 ELEMENT_WEIGHTS = {15: 6, 16: 2, 35: 2, 17: 2, 9: 2}
 # (atoms at most, replicas): there are few small molecules, a loss by atom counts each for little, and they share least.
@@ -58,8 +58,17 @@ def draw_special(molecules, replica, n_frames, rng, shares=SPECIAL_SHARES):
             if not len(able):
                 continue
             first, second = rng.choice(able, len(kind)), np.full(len(kind), -1)
+        elif name == "proton exchange":
+            able = np.array([k for k in np.unique(small) if special.exchange_sites(*molecules.one(k)[::2])], int)
+            able = small[np.isin(small, able)]
+            if not len(able):
+                continue
+            first, second = rng.choice(able, len(kind)), rng.choice(able, len(kind))
         elif name == "squeezed":
-            first, second = (_by_element(molecules, small, owner, len(kind), rng) for _ in range(2))
+            # Half of them so that every element is met, half as molecules come: a list of hydrides squeezes each with each.
+            by_element = [_by_element(molecules, small, owner, len(kind), rng) for _ in range(2)]
+            evenly = rng.random(len(kind)) < 0.5
+            first, second = (np.where(evenly, rng.choice(small, len(kind)), drawn) for drawn in by_element)
         else:
             pool = np.where(rng.random(len(kind)) < 0.75, 0, 1)
             hydrogen = name in ("hydrogen bond", "shared proton")

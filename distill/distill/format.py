@@ -67,9 +67,11 @@ def described(config):
 
 
 def write(path, parameters, config, reference_energy_ev, metadata):
-    """Write the file; returns the hash of its tensors."""
+    """Write the file; returns the hash of its tensors.  Values that no reader would accept are a ValueError."""
     tensors = {name: np.asarray(parameters[name], np.float32) for name in shapes(parameters, config)}
     tensors[REFERENCE] = np.asarray(reference_energy_ev, np.float64)
+    if wrong := [name for name, values in tensors.items() if not np.isfinite(values).all()]:
+        raise ValueError(f"{path}: values that are not finite: {', '.join(wrong)}")
     digest = tensors_sha256(tensors)
     save_file(tensors, path, metadata=described(config) | metadata | {"tensors_sha256": digest})
     pathlib.Path(path).chmod(0o644)

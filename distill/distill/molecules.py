@@ -36,7 +36,7 @@ def embed(task):
     molecule = Chem.AddHs(molecule)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.uint8)
     neutral = Chem.GetFormalCharge(molecule) == 0
-    if not (3 <= len(numbers) <= atoms_max and neutral and set(numbers.tolist()) <= set(ELEMENTS)):
+    if not (2 <= len(numbers) <= atoms_max and neutral and set(numbers.tolist()) <= set(ELEMENTS)):
         return None
     settings = AllChem.ETKDGv3()
     settings.randomSeed = (seed * 1_000_003 + line) & 0x7FFFFFFF

@@ -165,12 +165,24 @@ def pair(numbers, x, other, place, distances_ang):
 
 
 def approach(first, second):
-    """Two hydrides with their open sides towards each other; `coordinate` is r over the sum of covalent radii."""
+    """Two hydrides with their open sides towards each other; `coordinate` is r over the sum of covalent radii.
+
+    The second is turned about their axis so that no two other atoms come closer than they must: of two methanes face to
+    face the hydrogens would otherwise pass at 0.2 Å, and that collision, not the carbons', would be what is scanned.
+    """
     (a, x), (b, y) = (open_side(z) for z in (first, second))
-    turn = rotation_onto(np.array([0, 0, 1.0]), np.array([0, 0, -1.0]), np.random.default_rng(0))
-    contact = COVALENT_RADIUS[first] + COVALENT_RADIUS[second]
-    placed = lambda fraction: y @ turn.T + [0, 0, fraction * contact]
-    return pair(a, x, b, placed, np.round(np.arange(0.3, 1.0001, 0.02), 2))
+    y = y @ rotation_onto(np.array([0, 0, 1.0]), np.array([0, 0, -1.0]), np.random.default_rng(0)).T
+    fractions = np.round(np.arange(0.3, 1.0001, 0.02), 2)
+    axis = np.array([0, 0, COVALENT_RADIUS[first] + COVALENT_RADIUS[second]])
+    meeting = np.linalg.norm(x, axis=-1)[:, None] + np.linalg.norm(y, axis=-1) < 1e-6
+
+    def room(angle):
+        """The least distance of two other atoms on the way."""
+        way = y @ rotation_about(axis, angle).T + axis * fractions[:, None, None]
+        return np.linalg.norm(x[:, None] - way[:, None], axis=-1)[:, ~meeting].min().round(6)
+
+    y = y @ rotation_about(axis, max(np.radians(np.arange(0, 360, 10)), key=room)).T
+    return pair(a, x, b, lambda fraction: y + fraction * axis, fractions)
 
 
 def open_side(element):

@@ -21,7 +21,7 @@ import dataclasses
 import numpy as np
 
 KINDS = ("dynamics", "rattled", "torsion", "stretched", "approach", "contact", "hydrogen bond", "proton shift", "shared proton",
-         "squeezed")  # fmt: skip
+         "squeezed", "proton exchange")  # fmt: skip
 QUANTUM_ANG = 1 / 2048  # 16 bits reach 16 Å from the middle; a power of two, so that f32 holds it exactly
 
 # Single-bond covalent radii in Å (Cordero et al., 10.1039/b801115j).

@@ -9,7 +9,8 @@ import numpy as np
 from .shards import COVALENT_RADIUS, KINDS
 
 TRIALS = 12
-RARITY = {1: 1, 6: 1, 7: 2, 8: 2, 9: 5, 15: 10, 16: 6, 17: 5, 35: 6}
+# Chances of an element of a molecule to be the one squeezed: so all nine are about equally often (tests/test_sample.py).
+RARITY = {1: 2, 6: 3, 7: 3, 8: 3, 9: 10, 15: 6, 16: 5, 17: 13, 35: 12}
 HYDROGEN_BONDING = (7, 8, 9, 16, 17)  # donors X of X-H, and acceptors
 
 
@@ -262,6 +263,57 @@ def shared_proton(first, second, rng):
     return None
 
 
+def exchange_sites(numbers, bonds):
+    """(X, H, C, Y) of every H–X–C=Y or H–X–C–Y with X and Y among N, O and S: acids, amides and the like."""
+    table = neighbours(len(numbers), bonds)
+    polar = lambda k: numbers[k] in (7, 8, 16)
+    return [
+        (x, h, c, y) for x, h in donors_of(numbers, bonds) if polar(x)
+        for c in table[x] if numbers[c] in (6, 15, 16)
+        for y in table[c] if y != x and polar(y) and len(table[y]) < 3
+    ]  # fmt: skip
+
+
+def proton_exchange(first, second, rng):
+    """Two molecules in a ring of two hydrogen bonds, X–H···Y and Y···H–X, and both protons on their way, most often at once."""
+    sites, others = exchange_sites(*first[::2]), exchange_sites(*second[::2])
+    if not sites or not others:
+        return None
+    for _ in range(TRIALS):
+        (x, h, c, y), (x2, h2, c2, y2) = (found[rng.integers(len(found))] for found in (sites, others))
+        (a, middle), (b, middle2) = _facing(first[1], x, c, y), _facing(second[1], x2, c2, y2)
+        # Their open sides face each other, and each X the other's Y; then a little out of true.
+        moved = (second[1] - middle2) @ (a @ np.diag([-1.0, -1.0, 1.0]) @ b.T).T
+        moved = moved @ rotation_about(rng.normal(size=3), np.radians(rng.uniform(0, 8))).T
+        moved += middle + rng.uniform(2.35, 3.0) * a[:, 0]
+        one = first[1].copy()
+        part = rng.uniform(0, 0.65)
+        for k, (proton, start, end) in enumerate(((h, one[x], moved[y2]), (h2, moved[x2], one[y]))):
+            if k and rng.random() < 0.25:
+                part = rng.uniform(0, 0.65)
+            line = end - start
+            shortest = 0.98 / np.linalg.norm(line)
+            place = start + (shortest + part * (1 - 2 * shortest)) * line + rng.uniform(0, 0.06) * rng.normal(size=3)
+            (moved if k else one)[proton] = place
+        radii = COVALENT_RADIUS[first[0]][:, None] + COVALENT_RADIUS[second[0]][None]
+        gap = distances(one, moved) - radii
+        gap[h, y2] = gap[y, h2] = np.inf
+        if gap.min() > 0.5:
+            return np.concatenate([one, moved])
+    return None
+
+
+def _facing(positions, x, c, y):
+    """(axes as columns: outwards between X and Y, from Y to X, across; the middle of X and Y)."""
+    along = positions[x] - positions[y]
+    along = along / np.linalg.norm(along)
+    middle = 0.5 * (positions[x] + positions[y])
+    out = middle - positions[c]
+    out = out - (out @ along) * along
+    out /= max(np.linalg.norm(out), 1e-9)  # of a linear X–C–Y no open side: its molecules overlap
+    return np.stack([out, along, np.cross(out, along)], 1), middle
+
+
 def hydrogen_bond(first, second, rng):
     """A hydrogen on N, O, F, S or Cl of the first pointed at an N, O, F, S or Cl of the second."""
     numbers, positions, bonds = first
@@ -288,7 +340,7 @@ def hydrogen_bond(first, second, rng):
 
 SINGLE = {"rattled": rattled, "torsion": torsion, "stretched": stretched, "proton shift": proton_shift}
 PAIRED = {"approach": approach, "contact": contact, "hydrogen bond": hydrogen_bond, "shared proton": shared_proton,
-          "squeezed": squeezed}  # fmt: skip
+          "squeezed": squeezed, "proton exchange": proton_exchange}  # fmt: skip
 
 
 def make(task):

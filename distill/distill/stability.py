@@ -111,8 +111,8 @@ def check(arguments):
     frames = int(value("steps") / value("frames_every")) + 1
     teacher, events, ran = None, [], 0
     for k in range(len(structures)):
-        path = arguments.output / f"{name_of(k)}-T0-0000.dcd"
-        if not path.exists():
+        path = next(arguments.output.glob(f"{name_of(k)}-T0-*.dcd"), None)  # its one replica
+        if path is None:
             continue
         ran += 1
         numbers, start = structures.numbers[structures.atoms(k)], structures.positions[structures.atoms(k)]

@@ -1,6 +1,6 @@
 """All closed-shell neutral molecules of few atoms, as a .smi list: `python -m distill.tiny tiny.smi --without valid.smi`.
 
-Lists of drug-like molecules hold few of three to eight atoms, and a student meets each element's simplest neighbours only
+Lists of drug-like molecules hold few of two to eight atoms, and a student meets each element's simplest neighbours only
 there.  Every graph of up to three heavy atoms, and of four among C, N and O, that has the usual valences counts.
 """
 
@@ -16,8 +16,10 @@ VALENCE = {6: 4, 7: 3, 8: 2, 9: 1, 15: 3, 16: 2, 17: 1, 35: 1}
 HEAVY = tuple(z for z in ELEMENTS if z > 1)
 SECOND_ROW = (6, 7, 8)
 # Oxides of phosphorus and sulfur, and what does not follow from the valences above.
-MORE = ("CS(C)=O", "CS(=O)=O", "OS=O", "O=S=O", "OP=O", "CP=O", "OP(O)=O", "OS(=O)O", "FS(F)=O", "FP(F)(F)=O", "ClP(Cl)(Cl)=O",
+MORE = ("[H][H]", "CS(C)=O", "CS(=O)=O", "OS=O", "O=S=O", "OP=O", "CP=O", "OP(O)=O", "OS(=O)O", "FS(F)=O", "FP(F)(F)=O", "ClP(Cl)(Cl)=O",
         "C[SH]=O", "N[SH]=O", "OP(=O)=O", "O=S(=O)=O", "OS(=O)(=O)O", "CP(C)=O", "FS(F)(F)F", "FP(F)(F)(F)F")  # fmt: skip
+
+TRIPLETS = ("O=O", "O=S", "S=S")  # ground states that are no closed shells
 
 
 def graphs(numbers):
@@ -38,13 +40,14 @@ def graphs(numbers):
 
 
 def all_molecules(atoms_max):
-    """Canonical SMILES of molecules of 3 to atoms_max atoms, sorted."""
+    """Canonical SMILES of molecules of 2 to atoms_max atoms, sorted."""
     RDLogger.DisableLog("rdApp.*")
     heavy = [combination for n in (1, 2, 3) for combination in itertools.combinations_with_replacement(HEAVY, n)]
     heavy += itertools.combinations_with_replacement(SECOND_ROW, 4)
     found = {smiles for numbers in heavy for smiles in graphs(numbers)} | {canonical(smiles) for smiles in MORE}
+    found -= set(TRIPLETS)
     count = lambda smiles: Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
-    return sorted(smiles for smiles in found if 3 <= count(smiles) <= atoms_max)
+    return sorted(smiles for smiles in found if 2 <= count(smiles) <= atoms_max)
 
 
 def canonical(smiles):

@@ -85,8 +85,10 @@ def train(frames, q, e, seed=1):
     def loss(parameters, x, e, real):
         s = model.mlp(parameters, "uncertainty", x, {})[..., 0]
         mean = lambda values: jnp.where(real, values, 0.0).sum(1) / real.sum(1)
-        ranks = (jnp.log(mean(jnp.exp(2.0 * s))) - jnp.log(mean(e))) ** 2
-        tails = (FREEDOM + 3.0) / 6.0 * jnp.log1p(3.0 / FREEDOM * e * jnp.exp(-2.0 * s))
+        # Both without e^(±2s) itself, which is infinite in f32 from |s| = 44 on: scalars far from all others get there.
+        log_mean = jax.scipy.special.logsumexp(2.0 * s, 1, where=real) - jnp.log(real.sum(1))
+        ranks = (log_mean - jnp.log(mean(e))) ** 2
+        tails = (FREEDOM + 3.0) / 6.0 * jnp.logaddexp(0.0, jnp.log(3.0 / FREEDOM * e) - 2.0 * s)
         return (ranks + mean(s + tails)).mean()
 
     @jax.jit
@@ -191,6 +193,15 @@ def markdown(found):
     return "\n".join(lines) + "\n"
 
 
+def finite(frames, q, e):
+    """Without the frames of which scalars or errors are not finite; says how many there are."""
+    good = np.isfinite(mean_by_frame(frames, e + q.sum(1)))
+    if not good.all():
+        print(f"{(~good).sum()} of {len(good)} frames left out: the student's answer or the label is not finite")
+    atoms = np.repeat(good, dataset.sizes(frames))
+    return dataset.subset(frames, np.flatnonzero(good)), q[atoms], e[atoms]
+
+
 def both_sets(train_patterns, valid_patterns, atoms_max, frames_max):
     def read(patterns, keep=lambda frames: True):
         frames = dataset.load(patterns)
@@ -233,8 +244,8 @@ def main(words=None):
     jax.config.update("jax_default_matmul_precision", "highest")
     parameters, config, _ = format.read_any(arguments.student)
     padded_sizes = sorted(int(size) for size in arguments.buckets.split(","))
-    frames, valid = both_sets(arguments.train, arguments.valid, padded_sizes[-1], arguments.frames_max)
-    (q, e), (valid_q, valid_e) = (features(parameters, config, part, padded_sizes) for part in (frames, valid))
+    sets = both_sets(arguments.train, arguments.valid, padded_sizes[-1], arguments.frames_max)
+    (frames, q, e), (valid, valid_q, valid_e) = (finite(part, *features(parameters, config, part, padded_sizes)) for part in sets)
     readout = train(frames, q, e, arguments.seed)
 
     predicted, hot = predict(readout, frames, q), (frames["kind"] == 0) & (frames["temperature_K"] >= HOT_K)

@@ -82,3 +82,12 @@ def test_a_broken_bond_counts_after_a_while_and_an_early_end_at_once(tmp_path):
     framed[:, :, 1:-1] = trajectory.transpose(0, 2, 1)
     (tmp_path / "x.dcd").write_bytes(bytes(stability.DCD_HEADER_BYTES) + framed.tobytes())
     np.testing.assert_array_equal(stability.read_dcd(tmp_path / "x.dcd", 3), trajectory)
+
+
+def test_other_atoms_keep_out_of_the_way_of_those_that_approach():
+    """Two methanes face to face: staggered, their hydrogens pass at 1 Å or so; eclipsed they would run through each other."""
+    scans = pytest.importorskip("distill.scans")
+    for numbers, x, fraction, split in scans.approach(6, 6):
+        assert np.linalg.norm(x[split] - x[0]) == pytest.approx(fraction * 1.52)
+        hydrogens = np.linalg.norm(x[1:split, None] - x[None, split + 1 :], axis=-1)
+        assert hydrogens.min() > 0.85

@@ -27,6 +27,12 @@ CYCLOPROPANE = (
     np.array([(0, 1), (1, 2), (2, 0)], np.int32),
 )
 
+FORMIC_ACID = (
+    np.array([6, 8, 8, 1, 1], np.uint8),
+    np.array([[0, 0, 0], [1.2, 0, 0], [-0.62, 1.19, 0], [-0.56, -0.94, 0], [0.05, 1.89, 0]], np.float32),
+    np.array([[0, 1], [0, 2], [0, 3], [2, 4]]),
+)
+
 
 def pack(molecules):
     numbers, positions, bonds = zip(*molecules)
@@ -168,13 +174,41 @@ def test_a_proton_shifts_only_where_something_takes_it():
     rng = np.random.default_rng(0)
     assert special.proton_shift(ETHANOL, rng) is None and special.proton_shift(CYCLOPROPANE, rng) is None
     # Formic acid: the hydroxyl's hydrogen is 2.3 Å from the other oxygen.
-    acid = (
-        np.array([6, 8, 8, 1, 1], np.uint8),
-        np.array([[0, 0, 0], [1.2, 0, 0], [-0.62, 1.19, 0], [-0.56, -0.94, 0], [0.05, 1.89, 0]], np.float32),
-        np.array([[0, 1], [0, 2], [0, 3], [2, 4]]),
-    )
-    between = [np.linalg.norm(special.proton_shift(acid, rng)[4] - acid[1][1]) for _ in range(50)]
+    between = [np.linalg.norm(special.proton_shift(FORMIC_ACID, rng)[4] - FORMIC_ACID[1][1]) for _ in range(50)]
     assert min(between) < 1.2 and max(between) > 1.8
+
+
+def test_two_acids_exchange_protons_in_a_ring():
+    rng = np.random.default_rng(0)
+    assert special.proton_exchange(ETHANOL, FORMIC_ACID, rng) is None
+    made = [x for _ in range(50) if (x := special.proton_exchange(FORMIC_ACID, FORMIC_ACID, rng)) is not None]
+    assert len(made) > 10
+    shares = []
+    for x in made:
+        for donor, proton, acceptor in ((2, 4, 6), (7, 9, 1)):
+            there, away = np.linalg.norm(x[[donor, acceptor]] - x[proton], axis=-1)
+            assert 2.2 < np.linalg.norm(x[donor] - x[acceptor]) < 3.4
+            shares.append(there / (there + away))
+        assert np.allclose(x[:4], FORMIC_ACID[1][:4])  # nothing else of the first has moved
+    assert min(shares) < 0.42 and max(shares) > 0.52  # from bonded to beyond the middle
+
+
+def test_squeezed_meets_every_pair_of_elements():
+    """Of nine hydrides in equal numbers all 45 pairs; 2,000 frames over 45 pairs would be 44 each if all were as likely."""
+    z = [1, 6, 7, 8, 9, 15, 16, 17, 35]
+    hydrides = [(np.array([k, 1], np.uint8), np.array([[0, 0, 0], [0, 0, 1.3]], np.float32), np.array([[0, 1]], np.int32)) for k in z]
+    molecules, rng = pack(hydrides), np.random.default_rng(0)
+    counts = np.zeros((128, 128), int)
+    for _, first, second in draws.draw_special(molecules, np.arange(9), 2000, rng, {"squeezed": 1}):
+        a, b = hydrides[first], hydrides[second]
+        x = special.squeezed(a, b, rng)
+        if x is None:
+            continue
+        radii = shards.COVALENT_RADIUS[a[0]][:, None] + shards.COVALENT_RADIUS[b[0]]
+        i, j = np.unravel_index((special.distances(x[:2], x[2:]) / radii).argmin(), (2, 2))
+        counts[np.sort([a[0][i], b[0][j]])[0], np.sort([a[0][i], b[0][j]])[1]] += 1
+    pairs = counts[np.array(z)[np.triu_indices(9)[0]], np.array(z)[np.triu_indices(9)[1]]]
+    assert pairs.min() >= 5
 
 
 def run(path, out, *words):

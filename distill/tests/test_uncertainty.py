@@ -40,6 +40,18 @@ def test_it_finds_the_width_of_errors_from_the_scalars(made):
     assert uncertainty.spearman(predicted, error) > 0.95 * uncertainty.spearman(width, error)
 
 
+def test_scalars_far_from_all_others_and_frames_without_an_answer_do_no_harm(made):
+    frames, q, e, width = made
+    q, e = q.copy(), e.copy()
+    q[0, 1] = 1e8  # 10⁷ widths: e^(2s) of it overflows
+    e[-1] = np.nan
+    left, q, e = uncertainty.finite(frames, q, e)
+    assert len(left["kind"]) == FRAMES - 1 and len(q) == len(e) == left["first"][-1]
+    readout = uncertainty.train(left, q, e)
+    assert all(np.isfinite(value).all() for value in readout.values())
+    assert uncertainty.spearman(uncertainty.predict(readout, left, q)[1:], width[1:-1]) > 0.9
+
+
 def test_the_student_s_own_formula_is_that_of_the_training(made):
     frames, q, e, _ = made
     random = np.random.default_rng(1)
@@ -62,6 +74,8 @@ def test_a_student_with_it_is_read_back_and_one_with_half_of_it_refused(tmp_path
     read, found, _, _ = format.read(path)
     assert found == dataclasses.replace(config)
     assert all((np.asarray(read[name]) == value).all() for name, value in parameters.items())
+    with pytest.raises(ValueError, match="not finite: embedding"):
+        format.write(path, parameters | {"embedding": np.nan * parameters["embedding"]}, config, np.zeros(9), {})
     tensors = parameters | {format.REFERENCE: np.zeros(9)}
     del tensors["uncertainty.out.bias"]
     format.save_file(tensors, path, metadata=format.described(config))

@@ -324,7 +324,10 @@ fn advance_in_parts(student: &Student, precision: Precision) {
 #[test]
 fn work_beside_the_steps_changes_no_bit() {
     gpu_or_skip!();
-    let (student, system) = (Student::random(&architecture(2, true), 3), system(&[3, 12], 17));
+    let (student, system) = (
+        Student::random(&architecture(2, true), 3),
+        system(&[3, 12], 17),
+    );
     let start: Vec<Replica> = (0..2).flat_map(|copy| replicas(&system, copy)).collect();
     for precision in PRECISIONS {
         let limits = Limits {

@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::gpu::{Gpu, StageTime};
 use super::steps;
 use super::tile_weights::TileWeights;
-use super::tiles::Tiling;
+use super::tiles::{Costs, Tiling};
 use super::weights::Weights;
 use crate::engine::Op;
 use crate::error::{Error, Result};
@@ -40,7 +40,13 @@ impl TileArrays {
     /// Tiles for replicas of so many atoms each; none where one is too large for a tile.
     pub fn new(gpu: &Gpu, atoms: &[usize]) -> Result<Option<Self>> {
         let at_once = gpu.tile_bytes.at_once;
-        let tiling = Tiling::best(atoms, gpu.multiprocessors, &at_once, gpu.tile_rows_max);
+        let tiling = Tiling::best(
+            atoms,
+            gpu.multiprocessors,
+            &at_once,
+            &Costs::of_channels(gpu.sizes.channels),
+            gpu.tile_rows_max,
+        );
         let Some(tiling) = tiling else {
             return Ok(None);
         };

@@ -11,14 +11,30 @@ pub struct Tiling {
     pub members: Vec<Vec<usize>>,
 }
 
-/// What a step of a tile costs beside one of 16 rows, for each of [`TILE_ROWS`]: 142, 224 and 528 µs
-/// for one, two and five benzenes on an NVIDIA H200. That of 48 rows is not measured: the mean of its
-/// neighbours.
-const COST: [f64; 4] = [1.0, 1.6, 2.65, 3.7];
+/// What a step of a tile costs, for each of [`TILE_ROWS`], in units of one of 16 rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    /// Of a tile that has its multiprocessor for itself.
+    alone: [f64; TILE_ROWS.len()],
+    /// Two that share one take so many times as long.
+    sharing: f64,
+}
 
-/// What tiles that share a multiprocessor cost beside one of them: each waits mostly for memory and
-/// barriers, while the other may go on. Not measured either.
-const SHARED_COST: f64 = 1.3;
+impl Costs {
+    /// Those of kernels for so many channels: one, two, four and five benzenes on an NVIDIA H200 took
+    /// 70, 135, 208 and 258 µs with 128 channels, 49, 108, 147 and 251 µs with 64, and 264 µs where two
+    /// tiles of 48 rows share a multiprocessor.
+    pub fn of_channels(channels: usize) -> Self {
+        let alone = match channels {
+            64 => [1.0, 2.2, 3.0, 5.1],
+            _ => [1.0, 1.9, 3.0, 3.7],
+        };
+        Self {
+            alone,
+            sharing: 1.8,
+        }
+    }
+}
 
 impl Tiling {
     /// The tiling that a GPU with so many multiprocessors steps soonest, out of tiles of at most
@@ -28,6 +44,7 @@ impl Tiling {
         atoms: &[usize],
         multiprocessors: usize,
         at_once: &[usize; TILE_ROWS.len()],
+        costs: &Costs,
         rows_max: usize,
     ) -> Option<Self> {
         let largest = atoms.iter().copied().max()?;
@@ -37,7 +54,7 @@ impl Tiling {
             let members = pack(atoms, TILE_ROWS[kind]);
             let rounds = members.len().div_ceil(multiprocessors * at_once[kind]);
             let alone = at_once[kind] == 1 || members.len() <= multiprocessors;
-            let cost = COST[kind] * if alone { 1.0 } else { SHARED_COST };
+            let cost = costs.alone[kind] * if alone { 1.0 } else { costs.sharing };
             (rounds as f64 * cost, Self { kind, members })
         });
         tilings
@@ -81,10 +98,14 @@ fn pack(atoms: &[usize], rows: usize) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
+    fn best(atoms: &[usize], at_once: &[usize; 4], rows_max: usize) -> Option<Tiling> {
+        Tiling::best(atoms, 132, at_once, &Costs::of_channels(128), rows_max)
+    }
+
     #[test]
     fn every_replica_is_in_one_tile_and_no_tile_is_too_full() {
         let atoms: Vec<usize> = (0..500).map(|n| 1 + n * 37 % 64).collect();
-        let tiling = Tiling::best(&atoms, 132, &[1; 4], 64).unwrap();
+        let tiling = best(&atoms, &[1; 4], 64).unwrap();
         let mut seen: Vec<usize> = tiling.members.concat();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..500));
@@ -96,22 +117,16 @@ mod tests {
 
     #[test]
     fn few_replicas_spread_and_many_share() {
-        assert_eq!(
-            Tiling::best(&[12; 5], 132, &[1; 4], 64)
-                .unwrap()
-                .members
-                .len(),
-            5
-        );
+        assert_eq!(best(&[12; 5], &[1; 4], 64).unwrap().members.len(), 5);
         let atoms = vec![12; 10_000];
-        let many = Tiling::best(&atoms, 132, &[1; 4], 64).unwrap();
+        let many = best(&atoms, &[1; 4], 64).unwrap();
         assert_eq!((many.rows(), many.members.len()), (48, 2500));
         // Two tiles of 48 rows at once have eight benzenes.
-        let two = Tiling::best(&atoms, 132, &[1, 2, 2, 1], 64).unwrap();
+        let two = best(&atoms, &[1, 2, 2, 1], 64).unwrap();
         assert_eq!((two.rows(), two.members.len()), (48, 2500));
         // A GPU with less shared memory has small tiles only.
-        assert_eq!(Tiling::best(&atoms, 132, &[1; 4], 16).unwrap().rows(), 16);
-        assert_eq!(Tiling::best(&[65], 132, &[1; 4], 64), None);
-        assert_eq!(Tiling::best(&[], 132, &[1; 4], 64), None);
+        assert_eq!(best(&atoms, &[1; 4], 16).unwrap().rows(), 16);
+        assert_eq!(best(&[65], &[1; 4], 64), None);
+        assert_eq!(best(&[], &[1; 4], 64), None);
     }
 }
