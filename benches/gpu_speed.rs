@@ -17,7 +17,7 @@ use mdrun::student::Student;
 use mdrun::system::System;
 use sha2::{Digest, Sha256};
 
-use gpu::{MEASUREMENTS, all_run, benzene, median_step_s, molecule, open, replicas};
+use gpu::{MEASUREMENTS, all_run, benzene, median_step_s, molecule, open, replicas, warm_up};
 
 const STUDENTS: [&str; 2] = ["default", "small"];
 /// Whole rounds of full tiles on a GPU with 132 multiprocessors are 660 benzenes, 396 aspirins.
@@ -36,6 +36,7 @@ fn main() -> Result<()> {
     println!(
         "student  molecule    precision  replicas  batches  padding  us/step  molecule-steps/s (median of {MEASUREMENTS})"
     );
+    warm_up(&students[0].1, &systems[0])?;
     for (name, student) in &students {
         for system in &systems {
             speeds(name, student, system)?;
