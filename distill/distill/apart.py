@@ -70,7 +70,7 @@ def main(words=None):
     shown = [who for who in energies if who != "zero"]
     print("\n| molecules | closest atoms, Å | " + " | ".join(shown) + " |\n| --- | ---: |" + " ---: |" * len(shown))
     for k, name in enumerate(pairs.names[pairs.group]):
-        print(f"| {name} | {closest[k]:.1f} | " + " | ".join(f"{energies[who][k]:.2f}" for who in shown) + " |")
+        print(f"| {name} | {closest[k]:.1f} | " + " | ".join(f"{round(energies[who][k], 2) + 0.0:.2f}" for who in shown) + " |")
 
 
 if __name__ == "__main__":

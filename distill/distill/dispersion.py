@@ -3,7 +3,8 @@
     E = −C6 (1 / (r⁶ + R⁶) + s8 · 3 ρ_i ρ_j / (r⁸ + R⁸))        R = a1 √(3 ρ_i ρ_j) + a2        C6 = c_i c_j
 
 a1, a2 and s8 are the teacher's, ρ is the published √(⟨r⁴⟩/⟨r²⟩) of the element.  D3's C6 depend on how an atom is bound; c² is
-the mean of each element over pairs 5 Å and more apart in `valid`, from which C6 of a pair scatter by 11 % at most.
+the mean of pairs of one element 5 Å and more apart in `valid`.  C6 of single pairs have standard deviations of up to 11 % (two
+carbons), and products are up to 5 % too large among H, C, N and O, up to 11 % (F with S) otherwise.
 """
 
 import numpy as np
