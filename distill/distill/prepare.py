@@ -7,6 +7,7 @@ Molecules come from lists that no student was trained on.  What is written trave
     minima.npz      --count molecules, one MMFF94 minimum each (minima, frequencies)
     dimers.npz      pairs of molecules, closest contact 1.7–4 Å (half hydrogen-bonded) and 4–8 Å
     chemistry.npz   the scans of scans.py
+    apart.npz       pairs of molecules drawn apart to 12 Å
     stability.npz   600 molecules, one MMFF94 minimum each
     floppy.npz      a chain of 60 atoms with 17 rotatable bonds
 """
@@ -154,6 +155,7 @@ def main(words=None):
         "torsions": lambda: torsions(molecules(), arguments.count),
         "minima": lambda: minima(molecules(), arguments.count),
         "chemistry": scans.all_scans,
+        "apart": scans.apart,
         "floppy": floppy,
         "dimers": lambda: dimers(molecules(), arguments.dimers, np.random.default_rng(arguments.seed)),
     }

@@ -139,7 +139,7 @@ def wag(smiles):
     return points
 
 
-def hydrogen_bond(donor, acceptor):
+def hydrogen_bond(donor, acceptor, distances_ang=np.arange(1.5, 8.01, 0.25)):
     """H of the donor's first X–H pointed at the acceptor's first O or N; `coordinate` is H···A in Å."""
     numbers, x, bonds = embed(donor)
     other, y, other_bonds = embed(acceptor)
@@ -149,7 +149,7 @@ def hydrogen_bond(donor, acceptor):
     around = y[neighbours(len(other), other_bonds)[a]] - y[a]
     axis = (x[h] - x[heavy]) / np.linalg.norm(x[h] - x[heavy])
     y = (y - y[a]) @ rotation_onto(-around.sum(0), -axis, np.random.default_rng(0)).T
-    return pair(numbers, x, other, lambda r: y + x[h] + r * axis, np.arange(1.5, 8.01, 0.25))
+    return pair(numbers, x, other, lambda r: y + x[h] + r * axis, distances_ang)
 
 
 def stack(first, second, slip_ang):
@@ -210,6 +210,25 @@ def rattled(smiles, rng):
     numbers, x, _ = embed(smiles)
     moves = [np.zeros_like(x)] + [0.04 * rng.normal(size=x.shape) for _ in range(10)]
     return [(numbers, x + move, k, 0) for k, move in enumerate(moves)]
+
+
+def antiparallel(smiles, distances_ang):
+    """A long molecule beside its inversion image; `coordinate` is the distance of their axes in Å."""
+    numbers, x, _ = embed(smiles)
+    x = flat(x)
+    return pair(numbers, x, numbers, lambda r: -x + [0, r, 0], distances_ang)
+
+
+def apart():
+    """Two molecules drawn apart, from contact to beyond the reach of any cut-off."""
+    far = np.arange(3.0, 12.01, 0.5)
+    benzene = embed("c1ccccc1")
+    return {
+        "water, hydrogen-bonded to water": hydrogen_bond("O", "O", far - 1.0),
+        "formamide, hydrogen-bonded to water": hydrogen_bond("NC=O", "O", far - 1.0),
+        "two acetonitriles, antiparallel": antiparallel("CC#N", far),
+        "two benzenes, face to face": pair(benzene[0], flat(benzene[1]), benzene[0], lambda r: flat(benzene[1]) + [0, 0, r], far),
+    }
 
 
 def all_scans():
