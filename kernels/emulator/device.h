@@ -28,6 +28,7 @@ struct alignas(8) float2 { float x, y; };
 struct alignas(8) uint2 { unsigned x, y; };
 struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
+struct double2 { double x, y; };
 struct double3 { double x, y, z; };
 struct uint4 { unsigned x, y, z, w; };
 struct dim3 { unsigned x, y, z; };
