@@ -295,12 +295,21 @@ def proton_exchange(first, second, rng):
             shortest = 0.98 / np.linalg.norm(line)
             place = start + (shortest + part * (1 - 2 * shortest)) * line + rng.uniform(0, 0.06) * rng.normal(size=3)
             (moved if k else one)[proton] = place
+        # The other hydrogen of an NH₂ may be the one that faces the ring: then the proton would land on it.
+        if _nearest_other(first[0], one, h, x) < 0.2 or _nearest_other(second[0], moved, h2, x2) < 0.2:
+            continue
         radii = COVALENT_RADIUS[first[0]][:, None] + COVALENT_RADIUS[second[0]][None]
         gap = distances(one, moved) - radii
         gap[h, y2] = gap[y, h2] = np.inf
         if gap.min() > 0.5:
             return np.concatenate([one, moved])
     return None
+
+
+def _nearest_other(numbers, positions, proton, bonded):
+    """How far a molecule's atoms but the one that the proton is bonded to are from it, beyond the sum of the radii; in Å."""
+    gap = np.linalg.norm(positions - positions[proton], axis=-1) - COVALENT_RADIUS[numbers] - COVALENT_RADIUS[1]
+    return np.delete(gap, [proton, bonded]).min()
 
 
 def _facing(positions, x, c, y):

@@ -32,6 +32,11 @@ FORMIC_ACID = (
     np.array([[0, 0, 0], [1.2, 0, 0], [-0.62, 1.19, 0], [-0.56, -0.94, 0], [0.05, 1.89, 0]], np.float32),
     np.array([[0, 1], [0, 2], [0, 3], [2, 4]]),
 )
+FORMAMIDE = (
+    np.array([6, 8, 7, 1, 1, 1], np.uint8),
+    np.array([[0, 0, 0], [1.22, 0, 0], [-0.68, 1.18, 0], [-0.55, -0.94, 0], [-0.17, 2.05, 0], [-1.69, 1.18, 0]], np.float32),
+    np.array([[0, 1], [0, 2], [0, 3], [2, 4], [2, 5]]),
+)
 
 
 def pack(molecules):
@@ -191,6 +196,15 @@ def test_two_acids_exchange_protons_in_a_ring():
             shares.append(there / (there + away))
         assert np.allclose(x[:4], FORMIC_ACID[1][:4])  # nothing else of the first has moved
     assert min(shares) < 0.42 and max(shares) > 0.52  # from bonded to beyond the middle
+
+
+def test_no_proton_lands_on_another_hydrogen_of_its_amide():
+    rng = np.random.default_rng(0)
+    made = [x for _ in range(50) if (x := special.proton_exchange(FORMAMIDE, FORMAMIDE, rng)) is not None]
+    assert len(made) > 10
+    hydrogens = FORMAMIDE[0] == 1
+    closest = min(special.distances(part, part)[np.triu_indices(3, 1)].min() for x in made for part in (x[:6][hydrogens], x[6:][hydrogens]))
+    assert closest > 2 * 0.31 + 0.2 - 1e-6
 
 
 def test_squeezed_meets_every_pair_of_elements():
