@@ -46,7 +46,9 @@ def draw(axis, curves):
     for name, points in curves.items():
         colour, marker = STYLES[name] if name in STYLES else (next(ours), "o")
         x = sorted(points)
-        axis.loglog(x, [points[at] for at in x], color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+        # Two points say nothing of what is between them.
+        line = "-" if len(x) > 2 else "none"
+        axis.loglog(x, [points[at] for at in x], color=colour, marker=marker, markersize=4, linestyle=line, linewidth=1.4, label=name)
     axis.grid(True, which="major", linewidth=0.4, alpha=0.5)
 
 
@@ -63,7 +65,13 @@ def against_replicas(rows, title, path):
         axis.set_title(f"{molecule}, {own[0]['atoms']} atoms", fontsize=9)
         axis.set_xlabel("replicas")
     axes[0][0].set_ylabel("molecule-steps/s")
-    axes[0][-1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    curves = {}
+    for axis in axes[0]:
+        for curve, name in zip(*axis.get_legend_handles_labels()):
+            # Not every molecule has all families; a curve that is a line somewhere shows the line.
+            if name not in curves or len(curve.get_xdata()) > len(curves[name].get_xdata()):
+                curves[name] = curve
+    axes[0][-1].legend(curves.values(), curves.keys(), frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -1,6 +1,6 @@
 """Markdown tables of what against_pytorch.py measured, as README.md, docs/performance.md and kernels/README.md have them.
 
-    python benches/tables.py benches/results/against_pytorch_nvidia_h200.json
+    python benches/markdown_tables.py benches/results/against_pytorch_nvidia_h200.json
 """
 
 import argparse
