@@ -248,8 +248,12 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
                 const float* of_message = reinterpret_cast<const float*>(tile.partial(row, n));
                 float4& of_pair = tile.gradient(row, half == 0 ? near.row[0] : near.row[1]);
-                float2 one = two(of_message, part), other = two(of_message, 4 + part);
-                float4 sum = of_pair;
+                float2 one = {0.0f, 0.0f}, other = one;
+                float4 sum = {0.0f, 0.0f, 0.0f, 1.0f};
+                if (n < neighbours) {
+                    if (first == 0) one = two(of_message, part), other = two(of_message, 4 + part);
+                    sum = of_pair;
+                }
                 // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
                 float by_y[2][4] = {}, by_r[2][4] = {};
                 for (int e = 0; e < student.elements; e++) {
@@ -279,7 +283,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 // Over the components t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
                 halve(gradient, 8, 2);
                 halve(gradient, 4, 1);
-                if (first == 0 && n < neighbours) {
+                if (first == 0) {
                     gradient[0] += one.x + other.x;
                     gradient[1] += one.y + other.y;
                 }
