@@ -130,31 +130,49 @@ fn size(replica: &Replica) -> f64 {
     (square / (3 * replica.forces_ev_per_ang.len()) as f64).sqrt()
 }
 
+/// Root mean square.
+fn mean_size(x: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = x.len() as f64;
+    (x.map(|x| x * x).sum::<f64>() / count).sqrt()
+}
+
 /// Both f32 implementations differ from f64 by their roundings, which are as many and as large but
 /// not the same: three times the host's error, and 1e-6 of the forces where that happens to be small.
-/// An energy is one number, whose error on the host may be near zero by chance; forces, its change
-/// over an ångström, have many errors made of the same roundings, and their mean size stands for it.
+/// One energy's error may be near zero by chance, so errors are those of four copies of a molecule,
+/// whose atoms have gone a tenth of a femtosecond with velocities of their own.
 fn agrees_with_f64(student: &Student, sizes: &[usize], seed: u64) {
     let system = system(sizes, seed);
-    let start = replicas(&system, 0);
+    let mut start: Vec<Replica> = (0..4).flat_map(|copy| replicas(&system, copy)).collect();
+    for replica in &mut start {
+        let atoms = replica.positions_ang.iter_mut();
+        for (x, v) in atoms.zip(&replica.velocities_ang_per_fs) {
+            (0..3).for_each(|axis| x[axis] += 0.1 * v[axis]);
+        }
+    }
     let exact = evaluated(&mut on_host::<f64>(&system, student, &start), &start);
     let single = evaluated(&mut on_host::<f32>(&system, student, &start), &start);
     let gpu = evaluated(
         &mut on_gpu(&system, Some(student), &start, Precision::Single),
         &start,
     );
-    for ((exact, single), gpu) in exact.iter().zip(&single).zip(&gpu) {
-        let atoms = exact.positions_ang.len();
-        assert_eq!(gpu.status, exact.status, "{atoms} atoms");
-        let bound = 3.0 * difference(single, exact) + 1e-6 * size(exact);
-        let error = difference(gpu, exact);
+    for (molecule, atoms) in sizes.iter().enumerate() {
+        let of_copies = |replicas: &[Replica], size: fn(&Replica, &Replica) -> f64| {
+            let copies = (molecule..start.len()).step_by(sizes.len());
+            mean_size(copies.map(|n| size(&replicas[n], &exact[n])))
+        };
+        for n in (molecule..start.len()).step_by(sizes.len()) {
+            assert_eq!(gpu[n].status, exact[n].status, "{atoms} atoms");
+        }
+        let forces_size = of_copies(&exact, |a, _| size(a));
+        let bound = 3.0 * of_copies(&single, difference) + 1e-6 * forces_size;
+        let error = of_copies(&gpu, difference);
         assert!(
             error <= bound,
             "{atoms} atoms: forces {error:e}, bound {bound:e}"
         );
-        let host_error_ev = (single.energy_ev - exact.energy_ev).abs();
-        let bound_ev = 3.0 * host_error_ev.max(difference(single, exact)) + 1e-6 * atoms as f64;
-        let error_ev = (gpu.energy_ev - exact.energy_ev).abs();
+        let energy = |a: &Replica, b: &Replica| a.energy_ev - b.energy_ev;
+        let bound_ev = 3.0 * of_copies(&single, energy) + 1e-6 * *atoms as f64;
+        let error_ev = of_copies(&gpu, energy);
         assert!(
             error_ev <= bound_ev,
             "{atoms} atoms: energy {error_ev:e}, bound {bound_ev:e}"
