@@ -26,6 +26,13 @@ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
 
 inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) { emulator::multiply_add(sum, a, b); }
 
+inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
+    Pair16 first = two_floats(sum[0]), second = two_floats(sum[1]);
+    float wide[4] = {first.low, first.high, second.low, second.high};
+    emulator::multiply_add(wide, a, b);
+    sum[0] = two_halves(wide[0], wide[1]), sum[1] = two_halves(wide[2], wide[3]);
+}
+
 inline void load_matrices(unsigned (&a)[4], const Half* row) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     for (int n = 0; n < 4; n++) {
@@ -46,6 +53,11 @@ inline void load_transposed(unsigned (&a)[4], const Half* row) {
 inline unsigned times(unsigned a, unsigned b) {
     Pair16 x = two_floats(a), y = two_floats(b);
     return two_halves(x.low * y.low, x.high * y.high);
+}
+
+inline unsigned times_add(unsigned a, unsigned b, unsigned c) {
+    Pair16 x = two_floats(a), y = two_floats(b), z = two_floats(c);
+    return two_halves(x.low * y.low + z.low, x.high * y.high + z.high);
 }
 
 inline unsigned transposed(unsigned two) {
@@ -114,9 +126,24 @@ __device__ inline unsigned times(unsigned a, unsigned b) {
     return product;
 }
 
+// and of two numbers more.
+__device__ inline unsigned times_add(unsigned a, unsigned b, unsigned c) {
+    unsigned sum;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+    return sum;
+}
+
 __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie, two of them side by
+// side are a left factor.
+__device__ inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%0, %1};"
+        : "+r"(sum[0]), "+r"(sum[1])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
 }
 
@@ -128,3 +155,9 @@ __device__ inline unsigned transposed(unsigned two) {
 }
 
 #endif
+
+// A right factor that adds up the columns of a left one, into columns c and c + 4 of the sums.
+__device__ inline uint2 into_column(int c) {
+    unsigned ones = threadIdx.x % 32 / 4 % 4 == c ? 0x3C003C00 : 0;
+    return {ones, ones};
+}

@@ -83,14 +83,15 @@ struct MessageNear {
     __device__ void load_neighbours(unsigned (&a)[4], const Half* array) const { load_matrices(a, array + neighbours); }
 };
 
-// Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
-__device__ inline void add_filtered(float& first, float& second, const unsigned (&filter)[4], const float (&s)[2][4]) {
-    Pair16 w[4] = {two_floats(filter[0]), two_floats(filter[1]), two_floats(filter[2]), two_floats(filter[3])};
+// W[f, k] S[f, k] as a left factor; S are sums of a product with the channels as rows.
+__device__ inline void filtered(unsigned (&product)[4], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
 #pragma unroll
-    for (int n = 0; n < 2; n++) {
-        first = fmaf(w[n].high, s[n][1], fmaf(w[n].low, s[n][0], first));
-        second = fmaf(w[2 + n].high, s[n][3], fmaf(w[2 + n].low, s[n][2], second));
-    }
+    for (int i = 0; i < 4; i++) product[i] = times(filter[i / 2 + i % 2 * 2], s[i / 2][i % 2]);
+}
+// The same added to a product.
+__device__ inline void add_filtered(unsigned (&product)[4], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) product[i] = times_add(filter[i / 2 + i % 2 * 2], s[i / 2][i % 2], product[i]);
 }
 
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
@@ -115,7 +116,7 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             unsigned filter[3][4];
 #pragma unroll
             for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
-            float sum[8] = {};  // (channels g and g + 8, q and v)
+            float sum[4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
                 if (block + start > 0 && count > 16) near = MessageNear(slots + start);
@@ -123,40 +124,40 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
                 near.load_phi(a, tile.phi() + channel);
                 near.load_phi(b, tile.phi() + CHANNELS + channel);
                 near.load_phi(c, tile.phi() + 2 * CHANNELS + channel);
-                float s[2][4] = {};
+                unsigned s[2][2] = {}, product[4];
 #pragma unroll
                 for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
-                add_filtered(sum[0], sum[4], filter[0], s);
+                filtered(product, filter[0], s);
+                multiply_add(sum, product, into_column(0));
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     unsigned v[4];
                     near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
                     for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
-                    float along[2][4] = {}, carried[2][4] = {};
+                    unsigned along[2][2] = {}, carried[2][2] = {};
 #pragma unroll
                     for (int n = 0; n < 2; n++) {
                         multiply_add(along[n], b, near.by_along(axis, n));
                         multiply_add(carried[n], v, near.by_basis(n));
                     }
-                    add_filtered(sum[1 + axis], sum[5 + axis], filter[1], along);
-                    add_filtered(sum[1 + axis], sum[5 + axis], filter[2], carried);
+                    filtered(product, filter[1], along);
+                    add_filtered(product, filter[2], carried);
+                    multiply_add(sum, product, into_column(1 + axis));
                 }
             }
-            // Over t: lanes 2 and 3 keep channel g + 8, odd ones y and z.
-            halve(sum, 8, 2);
-            halve(sum, 4, 1);
+            float of[2] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3]};
             auto make = [&](int axis, float sum) {
                 int at = (axis * ROWS + row) * STRIDE_F + own_channel;
                 made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
             };
             if (t % 2 == 0) {
                 float& q = tile.q()[row * STRIDE_Q + own_channel];
-                q = fmaf(gate_scalar, sum[0], q);
-                make(0, sum[1]);
+                q = fmaf(gate_scalar, of[0], q);
+                make(0, of[1]);
             } else {
-                make(1, sum[0]);
-                make(2, sum[1]);
+                make(1, of[0]);
+                make(2, of[1]);
             }
             __syncwarp();
         }

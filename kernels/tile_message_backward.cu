@@ -27,36 +27,37 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
                                                            int row, int channel, int block, float* waiting, bool first, bool last) {
     constexpr int ROWS = 16 * M;
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
-    float sum[10] = {};
+    // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
+    float sum[4] = {}, third[4] = {};
     {
-        unsigned filter[3][4], d[4];
+        unsigned filter[3][4], d[4], product[4];
 #pragma unroll
         for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
-        float s[2][4] = {}, along[2][4] = {};
+        unsigned s[2][2] = {}, along[2][2] = {};
         near.load_channels(d, tile.h() + channel);
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
-        add_filtered(sum[0], sum[5], filter[0], s);
+        filtered(product, filter[0], s);
+        multiply_add(sum, product, into_column(0));
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            float s[2][4] = {};
+            unsigned s[2][2] = {};
             near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
                 multiply_add(s[n], d, near.by_basis(n));
                 multiply_add(along[n], d, near.by_along(axis, n));
             }
-            add_filtered(sum[2 + axis], sum[7 + axis], filter[2], s);
+            filtered(product, filter[2], s);
+            multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2));
         }
-        add_filtered(sum[1], sum[6], filter[1], along);
+        filtered(product, filter[1], along);
+        multiply_add(sum, product, into_column(1));
     }
 
-    // Over t: lanes 2 and 3 keep channel g + 8; both of two lanes have the rest.
-    halve(sum, 10, 2);
-#pragma unroll
-    for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
+    // Lanes 2 and 3 of four take channel g + 8.
     int own_channel = channel + g + t / 2 * 8, own_lane = 8 * block + t / 2 * 4 + g / 2;
+    float of[3] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3], t < 2 ? third[0] : third[2]};
     float own_v[3], own_dv[3];
 #pragma unroll
     for (int axis = 0; axis < 3; axis++) {
@@ -67,25 +68,28 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
     }
     // All lanes have read φ, which now becomes its gradient.
     __syncwarp();
-    if (t % 2 == 0) {
-        waiting += 5 * 16 * block + g + t / 2 * 8;
+    // Even lanes have two numbers and odd ones three.
+    int numbers = 2 + t % 2;
+    waiting += 5 * 16 * block + threadIdx.x % WARP;
 #pragma unroll
-        for (int i = 0; i < 5; i++)
-            if (!first) sum[i] += waiting[16 * i];
-        if (!last) {
+    for (int i = 0; i < 3; i++)
+        if (!first && i < numbers) of[i] += waiting[i < 2 ? WARP * i : WARP * 2 - (threadIdx.x % WARP + 1) / 2];
+    if (!last) {
 #pragma unroll
-            for (int i = 0; i < 5; i++) waiting[16 * i] = sum[i];
-        } else {
-            Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
-            float phi_c = float_of(own_phi[2 * CHANNELS]);
-            float of_c = fmaf(sum[4], own_v[2], fmaf(sum[3], own_v[1], sum[2] * own_v[0]));
+        for (int i = 0; i < 3; i++)
+            if (i < numbers) waiting[i < 2 ? WARP * i : WARP * 2 - (threadIdx.x % WARP + 1) / 2] = of[i];
+    } else {
+        Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
+        if (t % 2 == 0) {
             // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
-            own_phi[0] = half_of(sum[0]);
-            own_phi[CHANNELS] = half_of(-sum[1]);
-            own_phi[2 * CHANNELS] = half_of(of_c);
+            own_phi[0] = half_of(of[0]);
+            own_phi[CHANNELS] = half_of(-of[1]);
+        } else {
+            float phi_c = float_of(own_phi[2 * CHANNELS]);
+            own_phi[2 * CHANNELS] = half_of(fmaf(of[2], own_v[2], fmaf(of[1], own_v[1], of[0] * own_v[0])));
 #pragma unroll
             for (int axis = 0; axis < 3; axis++)
-                tile.dv_before()[(axis * ROWS + row) * CHANNELS + own_channel] = half_of(fmaf(phi_c, sum[2 + axis], own_dv[axis]));
+                tile.dv_before()[(axis * ROWS + row) * CHANNELS + own_channel] = half_of(fmaf(phi_c, of[axis], own_dv[axis]));
         }
     }
     __syncwarp();
