@@ -50,6 +50,10 @@ inline void load_transposed(unsigned (&a)[4], const Half* row) {
     }
 }
 
+inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    emulator::multiply_add(sum, {a[0], a[1], 0, 0}, {b, 0});
+}
+
 inline unsigned times(unsigned a, unsigned b) {
     Pair16 x = two_floats(a), y = two_floats(b);
     return two_halves(x.low * y.low, x.high * y.high);
@@ -139,12 +143,19 @@ __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uin
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
 }
 
-// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie, two of them side by
-// side are a left factor.
+// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie they are a
+// left factor of eight columns.
 __device__ inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%0, %1};"
         : "+r"(sum[0]), "+r"(sum[1])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// With eight numbers inside, (16 × 8) · (8 × 8).
+__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Of a matrix of 8 × 8, lane 4g + t has numbers 2t and 2t + 1 of row g; of what returns, of column g.
@@ -156,8 +167,5 @@ __device__ inline unsigned transposed(unsigned two) {
 
 #endif
 
-// A right factor that adds up the columns of a left one, into columns c and c + 4 of the sums.
-__device__ inline uint2 into_column(int c) {
-    unsigned ones = threadIdx.x % 32 / 4 % 4 == c ? 0x3C003C00 : 0;
-    return {ones, ones};
-}
+// The lane's words of a right factor of 8 × 8 that adds up the columns of a left one, into columns c and c + 4.
+__device__ inline unsigned into_column(int c) { return threadIdx.x % 32 / 4 % 4 == c ? 0x3C003C00 : 0; }

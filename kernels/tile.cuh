@@ -101,9 +101,8 @@ struct Scratch {
     static constexpr int V_BEFORE = OWN + Own<M>::WORDS * TILE_THREADS * 4;           // (3, M, F) halves: vectors before the message
     static constexpr int DV_BEFORE = V_BEFORE + 3 * ROWS * CHANNELS * 2;              // (3, M, F) halves: the gradient by them
     static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M) slots: neighbours of each row, in sixteens
-    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M, 2) float4: gradients by pairs of the message,
-                                                                                      // by half of the channels each
-    static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * 2 * int(sizeof(float4));  // (M, M) float4: dE/dd of a row and its partner, and r;
+    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M) float4: gradients by pairs of the message
+    static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * int(sizeof(float4));      // (M, M) float4: dE/dd of a row and its partner, and r;
                                                                                       // at first repulsion's dE/dr
     static constexpr int BYTES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
 };
@@ -124,11 +123,13 @@ constexpr bool ON_CHIP = false;
 template <int M>
 struct Regions {
     static constexpr int ROWS = 16 * M;
+    // What rows of more than sixteen neighbours have summed up in the message backward waits in x, five numbers a channel.
+    static constexpr int WAITING = M == 1 ? 0 : TILE_WARPS * CHANNELS * 5 * 4;
     static constexpr int V = 0;
     static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
     static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
     static constexpr int X = H + ROWS * STRIDE_F * 2;
-    static constexpr int Q = X + ROWS * STRIDE_X * 2;
+    static constexpr int Q = X + (ROWS * STRIDE_X * 2 > WAITING ? ROWS * STRIDE_X * 2 : WAITING);
     static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
     // See lay_out: eight-byte and four-byte numbers for each row or replica.
@@ -197,7 +198,7 @@ struct Tile {
     __device__ Half* v_before() const { return kept<Half>(Scratch<M>::V_BEFORE); }
     __device__ Half* dv_before() const { return kept<Half>(Scratch<M>::DV_BEFORE); }
     __device__ Slot* slots(int row) const { return kept<Slot>(Scratch<M>::SLOTS) + row * ROWS; }
-    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M>::PARTIAL) + (row * ROWS + slot) * 2; }
+    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M>::PARTIAL) + row * ROWS + slot; }
     __device__ float4& gradient(int row, int partner) const { return kept<float4>(Scratch<M>::GRADIENT)[row * ROWS + partner]; }
 };
 

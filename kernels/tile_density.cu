@@ -248,10 +248,10 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
                 const float* of_message = reinterpret_cast<const float*>(tile.partial(row, n));
                 float4& of_pair = tile.gradient(row, half == 0 ? near.row[0] : near.row[1]);
-                float2 one = {0.0f, 0.0f}, other = one;
+                float2 by_message = {0.0f, 0.0f};
                 float4 sum = {0.0f, 0.0f, 0.0f, 1.0f};
                 if (n < neighbours) {
-                    if (first == 0) one = two(of_message, part), other = two(of_message, 4 + part);
+                    if (first == 0) by_message = two(of_message, part);
                     sum = of_pair;
                 }
                 // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
@@ -284,8 +284,8 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 halve(gradient, 8, 2);
                 halve(gradient, 4, 1);
                 if (first == 0) {
-                    gradient[0] += one.x + other.x;
-                    gradient[1] += one.y + other.y;
+                    gradient[0] += by_message.x;
+                    gradient[1] += by_message.y;
                 }
                 float from_odd[2] = {__shfl_xor_sync(WHOLE_WARP, gradient[0], 1), __shfl_xor_sync(WHOLE_WARP, gradient[1], 1)};
                 if (n >= neighbours || part != 0) continue;

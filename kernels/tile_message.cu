@@ -12,16 +12,8 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_phi.cu"
 
-// The work of a message is cut into rows, and these into parts of the channels; a warp takes one
-// such task after the other, sixteen channels at a time.
-template <int PARTS>
-struct MessageTask {
-    static constexpr int BLOCKS = CHANNELS / 16 / PARTS;
-    int row, part;
-
-    __device__ explicit MessageTask(int task) : row(task / PARTS), part(task % PARTS) {}
-    __device__ int channel(int block) const { return 16 * (part * BLOCKS + block); }
-};
+// A message's channels come in blocks of sixteen.
+constexpr int MESSAGE_BLOCKS = CHANNELS / 16;
 
 // W_f in shared memory: of part p and sixteen channels f, four matrices of 8 × 8, rows f and columns k.
 template <int M>
@@ -83,33 +75,46 @@ struct MessageNear {
     __device__ void load_neighbours(unsigned (&a)[4], const Half* array) const { load_matrices(a, array + neighbours); }
 };
 
-// W[f, k] S[f, k] as a left factor; S are sums of a product with the channels as rows.
-__device__ inline void filtered(unsigned (&product)[4], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
+// W[f, k] S[f, k] + W[f, k + 8] S[f, k + 8] as a left factor of eight columns; S are sums of a product with the
+// channels as rows.
+__device__ inline void filtered(unsigned (&product)[2], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) product[i] = times(filter[i / 2 + i % 2 * 2], s[i / 2][i % 2]);
+    for (int half = 0; half < 2; half++)
+        product[half] = times_add(filter[2 * half + 1], s[1][half], times(filter[2 * half], s[0][half]));
 }
 // The same added to a product.
-__device__ inline void add_filtered(unsigned (&product)[4], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
+__device__ inline void add_filtered(unsigned (&product)[2], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) product[i] = times_add(filter[i / 2 + i % 2 * 2], s[i / 2][i % 2], product[i]);
+    for (int half = 0; half < 2; half++)
+        product[half] = times_add(filter[2 * half + 1], s[1][half], times_add(filter[2 * half], s[0][half], product[half]));
+}
+
+// Into how many parts rows are cut: rounds of the warps are shortest, and of equals the fewest.
+__device__ inline int message_parts(int rows) {
+    int best = 1, least = CHANNELS * 1024;
+    for (int parts = 1; parts <= 4; parts *= 2) {
+        int rounds = (rows * parts + TILE_WARPS - 1) / TILE_WARPS, length = rounds * (MESSAGE_BLOCKS / parts);
+        if (length < least) best = parts, least = length;
+    }
+    return best;
 }
 
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
 template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
-    // Few rows are cut into more tasks, so that they fill the warps.
-    constexpr int ROWS = 16 * M, PARTS = M == 1 ? 4 : 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
+    constexpr int ROWS = 16 * M;
     Half* made = tile.h();
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    for (int n = threadIdx.x / WARP; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask<PARTS> task(n);
-        int row = task.row, count = tile.count[row];
+    // A warp takes one row's part of the channels after the other; rows are cut into as few parts as keep all warps busy.
+    int parts = message_parts(tile.batch.rows), blocks = MESSAGE_BLOCKS / parts;
+    for (int n = threadIdx.x / WARP; n < parts * tile.batch.rows; n += TILE_WARPS) {
+        int row = n / parts, first_block = n % parts * blocks, count = tile.count[row];
         const Slot* slots = tile.slots(row);
         MessageNear near;
         if (count > 0) near = MessageNear(slots);
 #pragma unroll 1
-        for (int block = 0; block < BLOCKS; block++) {
-            int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
+        for (int block = first_block; block < first_block + blocks; block++) {
+            int channel = 16 * block, own_channel = channel + g + t / 2 * 8;
             // What comes from far is asked for early.
             int by_element = tile.batch.element[row] * CHANNELS + own_channel;
             float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
@@ -119,12 +124,12 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             float sum[4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (block + start > 0 && count > 16) near = MessageNear(slots + start);
+                if (count > 16) near = MessageNear(slots + start);
                 unsigned a[4], b[4], c[4];
                 near.load_phi(a, tile.phi() + channel);
                 near.load_phi(b, tile.phi() + CHANNELS + channel);
                 near.load_phi(c, tile.phi() + 2 * CHANNELS + channel);
-                unsigned s[2][2] = {}, product[4];
+                unsigned s[2][2] = {}, product[2];
 #pragma unroll
                 for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
                 filtered(product, filter[0], s);

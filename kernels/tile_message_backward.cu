@@ -3,16 +3,16 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
-// A task's vectors before the message and the gradients by them: lane n has channels 2n and 2n + 1, as far as the
-// task has channels.
+// A row's vectors before the message and the gradients by them, of half of the channels: lane n has the n-th two.
 struct MessageBefore {
+    static constexpr int BLOCKS = (MESSAGE_BLOCKS + 1) / 2;
     unsigned v[3], dv[3];
 
-    template <int M, int PARTS>
-    __device__ MessageBefore(const Tile<M>& tile, const MessageTask<PARTS>& task) {
+    template <int M>
+    __device__ void load(const Tile<M>& tile, int row, int channel) {
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            int at = (axis * Tile<M>::ROWS + task.row) * CHANNELS + task.channel(0) + 2 * (threadIdx.x % (8 * task.BLOCKS));
+            int at = (axis * Tile<M>::ROWS + row) * CHANNELS + channel + 2 * (threadIdx.x % (8 * BLOCKS));
             v[axis] = word(tile.v_before(), at);
             dv[axis] = word(tile.dv_before(), at);
         }
@@ -30,7 +30,7 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
     // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
     float sum[4] = {}, third[4] = {};
     {
-        unsigned filter[3][4], d[4], product[4];
+        unsigned filter[3][4], d[4], e[4], product[2];
 #pragma unroll
         for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
         unsigned s[2][2] = {}, along[2][2] = {};
@@ -44,19 +44,21 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
             unsigned s[2][2] = {};
             near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                multiply_add(s[n], d, near.by_basis(n));
-                multiply_add(along[n], d, near.by_along(axis, n));
-            }
+            for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                e[i] = axis == 0 ? times(d[i], near.unit[0][i / 2]) : times_add(d[i], near.unit[axis][i / 2], e[i]);
             filtered(product, filter[2], s);
             multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2));
         }
+#pragma unroll
+        for (int n = 0; n < 2; n++) multiply_add(along[n], e, near.by_basis(n));
         filtered(product, filter[1], along);
         multiply_add(sum, product, into_column(1));
     }
 
     // Lanes 2 and 3 of four take channel g + 8.
-    int own_channel = channel + g + t / 2 * 8, own_lane = 8 * block + t / 2 * 4 + g / 2;
+    int own_channel = channel + g + t / 2 * 8, own_lane = 8 * (block % before.BLOCKS) + t / 2 * 4 + g / 2;
     float of[3] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3], t < 2 ? third[0] : third[2]};
     float own_v[3], own_dv[3];
 #pragma unroll
@@ -106,37 +108,42 @@ struct MessageByPairs {
         constexpr int ROWS = 16 * M;
         int t = threadIdx.x % 4;
         // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
-        unsigned d[4], w[3][4];
+        unsigned d[4], e[4], w[3][4], phi[2][4];
 #pragma unroll
         for (int p = 0; p < 3; p++) load_transposed(w[p], filter_at(tile, p, channel));
+        // All rows of a matrix are the same eight channels of φ: a lane gets those of its column.
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            load_matrices(phi[i], tile.phi() + row * STRIDE_PHI + (i == 0 ? threadIdx.x % WARP / 16 : 2) * CHANNELS + channel +
+                                      threadIdx.x % 16 / 8 * 8);
 #pragma unroll
         for (int p = 0; p < 3; p++)
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                unsigned phi = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * i + 2 * t);
-#pragma unroll
-                for (int n = 0; n < 2; n++) w[p][2 * i + n] = times(w[p][2 * i + n], phi);
-            }
+            for (int i = 0; i < 4; i++) w[p][i] = times(w[p][i], phi[p / 2][p % 2 * 2 + i / 2]);
         near.load_neighbours(d, tile.h() + channel);
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(r[n], d, {w[0][n], w[0][2 + n]});
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel);
-            unsigned v[2];
 #pragma unroll
-            for (int i = 0; i < 2; i++) v[i] = __shfl_sync(WHOLE_WARP, before.v[axis], 8 * block + 4 * i + t);
+            for (int n = 0; n < 2; n++) multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
+            // Σ_xyz dv v, and then φ_c W_c for all of it
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
-                multiply_add(r[n], d, {times(w[2][n], v[0]), times(w[2][2 + n], v[1])});
+            for (int i = 0; i < 2; i++) {
+                unsigned v = __shfl_sync(WHOLE_WARP, before.v[axis], 8 * (block % before.BLOCKS) + 4 * i + t);
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    e[2 * i + half] = axis == 0 ? times(d[2 * i + half], v) : times_add(d[2 * i + half], v, e[2 * i + half]);
             }
         }
+#pragma unroll
+        for (int n = 0; n < 2; n++) multiply_add(r[n], e, {w[2][n], w[2][2 + n]});
     }
 
-    // Gradients by the neighbours' directions and distances, of `part` of the channels.
+    // Gradients by the neighbours' directions and distances.
     template <int M>
-    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start, int part) const {
+    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start) const {
         int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
         const Slot* slots = tile.slots(row) + start;
         // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
@@ -166,7 +173,7 @@ struct MessageByPairs {
         // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
         halve(gradient, 8, 2);
         halve(gradient, 4, 1);
-        float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8) + part);
+        float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8));
         two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
     }
 };
@@ -181,25 +188,22 @@ struct MessageByPairs {
 // What a row with more than sixteen neighbours has summed up waits in `x`.
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int PARTS = 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
-    static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= 16 * M * STRIDE_X * sizeof(Half), "sums fit into x");
     int warp = threadIdx.x / WARP;
-    float* waiting = reinterpret_cast<float*>(tile.x()) + warp * BLOCKS * 5 * 16;
-    for (int n = warp; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask<PARTS> task(n);
-        int row = task.row, count = tile.count[row];
-        MessageBefore before(tile, task);
+    float* waiting = reinterpret_cast<float*>(tile.x()) + warp * MESSAGE_BLOCKS * 5 * 16;
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
+        int count = tile.count[row];
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
             MessageNear near(tile.slots(row) + start);
             [[maybe_unused]] MessageByPairs by_pairs;
+            MessageBefore before;
 #pragma unroll 1
-            for (int block = 0; block < BLOCKS; block++) {
-                by_pairs.add(tile, near, before, row, task.channel(block), block);
-                message_backward_by_sender(tile, near, before, row, task.channel(block), block, waiting, start == 0,
-                                           start + 16 >= count);
+            for (int block = 0; block < MESSAGE_BLOCKS; block++) {
+                if (block % before.BLOCKS == 0) before.load(tile, row, 16 * block);
+                by_pairs.add(tile, near, before, row, 16 * block, block);
+                message_backward_by_sender(tile, near, before, row, 16 * block, block, waiting, start == 0, start + 16 >= count);
             }
-            by_pairs.finish(tile, row, start, task.part);
+            by_pairs.finish(tile, row, start);
         }
     }
     __syncthreads();
