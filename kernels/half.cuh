@@ -14,6 +14,8 @@ struct Pair16 {
 
 #ifdef EMULATED
 
+inline unsigned lane_of_warp() { return threadIdx.x % 32; }
+
 inline unsigned two_halves(float low, float high) { return _cvtss_sh(low, 0) | unsigned(_cvtss_sh(high, 0)) << 16; }
 inline Pair16 two_floats(unsigned halves) { return {_cvtsh_ss(halves & 0xFFFF), _cvtsh_ss(halves >> 16)}; }
 inline Half half_of(float x) { return _cvtss_sh(x, 0); }
@@ -39,6 +41,13 @@ inline void load_matrices(unsigned (&a)[4], const Half* row) {
         size_t from = __shfl_sync(0xFFFFFFFFu, size_t(row), 8 * n + g);
         std::memcpy(&a[n], reinterpret_cast<const Half*>(from) + 2 * t, 4);
     }
+}
+
+// The first two of four.
+inline void load_matrices(unsigned (&a)[2], const Half* row) {
+    unsigned four[4];
+    load_matrices(four, row);
+    a[0] = four[0], a[1] = four[1];
 }
 
 inline void load_transposed(unsigned (&a)[4], const Half* row) {
@@ -71,6 +80,14 @@ inline unsigned transposed(unsigned two) {
 }
 
 #else
+
+// The lane, in a register: that it comes out of a shuffle keeps the compiler from reading the thread's number again,
+// which takes longer than many a product, wherever an address needs it.
+__device__ inline unsigned lane_of_warp() {
+    unsigned lane;
+    asm volatile("shfl.sync.idx.b32 %0, %1, %1, 0x1f, 0xffffffff;" : "=r"(lane) : "r"(threadIdx.x % 32));
+    return lane;
+}
 
 __device__ inline unsigned two_halves(float low, float high) {
     unsigned halves;
@@ -106,6 +123,12 @@ __device__ inline void load_matrices(unsigned (&a)[4], const Half* row) {
                  : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
                  : "r"(address)
                  : "memory");
+}
+
+// the same of two matrices, where lanes from 16 on point at nothing,
+__device__ inline void load_matrices(unsigned (&a)[2], const Half* row) {
+    unsigned address = unsigned(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(a[0]), "=r"(a[1]) : "r"(address) : "memory");
 }
 
 // or of column g.
@@ -167,5 +190,5 @@ __device__ inline unsigned transposed(unsigned two) {
 
 #endif
 
-// The lane's words of a right factor of 8 × 8 that adds up the columns of a left one, into columns c and c + 4.
-__device__ inline unsigned into_column(int c) { return threadIdx.x % 32 / 4 % 4 == c ? 0x3C003C00 : 0; }
+// A lane's word of a right factor of 8 × 8 that adds up the columns of a left one, into columns c and c + 4.
+__device__ inline unsigned into_column(unsigned c, unsigned lane) { return lane / 4 % 4 == c ? 0x3C003C00 : 0; }

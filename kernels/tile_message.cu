@@ -29,8 +29,8 @@ __device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& stude
 // The lane's place in part p of W_f for channels f, …, f + 15.  Loaded as it is, W[f, k] for f = g (the second two
 // words g + 8) and k = 2t, 2t + 1 (every second word 2t + 8, 2t + 9); loaded transposed, f = 2t, 2t + 1 and k = g.
 template <int M>
-__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f) {
-    return tile.filter() + (p * CHANNELS + f) * RADIAL + threadIdx.x % WARP * 8;
+__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f, unsigned lane) {
+    return tile.filter() + (p * CHANNELS + f) * RADIAL + lane * 8;
 }
 
 // Of a row's sixteen neighbours what both directions of a message need.
@@ -41,8 +41,8 @@ struct MessageNear {
     int phi_channels = 0, channels = 0, neighbours = 0;
 
     MessageNear() = default;
-    __device__ explicit MessageNear(const Slot* first) {
-        int lane = threadIdx.x % WARP, t = lane % 4;
+    __device__ MessageNear(const Slot* first, unsigned lane) {
+        int t = lane % 4;
         Sixteen slots(first);
         int rows[2];
 #pragma unroll
@@ -104,14 +104,15 @@ template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     Half* made = tile.h();
-    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    unsigned lane = lane_of_warp();
+    int g = lane / 4, t = lane % 4;
     // A warp takes one row's part of the channels after the other; rows are cut into as few parts as keep all warps busy.
     int parts = message_parts(tile.batch.rows), blocks = MESSAGE_BLOCKS / parts;
     for (int n = threadIdx.x / WARP; n < parts * tile.batch.rows; n += TILE_WARPS) {
         int row = n / parts, first_block = n % parts * blocks, count = tile.count[row];
         const Slot* slots = tile.slots(row);
         MessageNear near;
-        if (count > 0) near = MessageNear(slots);
+        if (count > 0) near = MessageNear(slots, lane);
 #pragma unroll 1
         for (int block = first_block; block < first_block + blocks; block++) {
             int channel = 16 * block, own_channel = channel + g + t / 2 * 8;
@@ -120,11 +121,11 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
             unsigned filter[3][4];
 #pragma unroll
-            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
+            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel, lane));
             float sum[4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (count > 16) near = MessageNear(slots + start);
+                if (count > 16) near = MessageNear(slots + start, lane);
                 unsigned a[4], b[4], c[4];
                 near.load_phi(a, tile.phi() + channel);
                 near.load_phi(b, tile.phi() + CHANNELS + channel);
@@ -133,7 +134,7 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
 #pragma unroll
                 for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
                 filtered(product, filter[0], s);
-                multiply_add(sum, product, into_column(0));
+                multiply_add(sum, product, into_column(0, lane));
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     unsigned v[4];
@@ -148,7 +149,7 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
                     }
                     filtered(product, filter[1], along);
                     add_filtered(product, filter[2], carried);
-                    multiply_add(sum, product, into_column(1 + axis));
+                    multiply_add(sum, product, into_column(1 + axis, lane));
                 }
             }
             float of[2] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3]};

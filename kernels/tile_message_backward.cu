@@ -9,89 +9,114 @@ struct MessageBefore {
     unsigned v[3], dv[3];
 
     template <int M>
-    __device__ void load(const Tile<M>& tile, int row, int channel) {
+    __device__ void load(const Tile<M>& tile, int row, int channel, unsigned lane) {
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            int at = (axis * Tile<M>::ROWS + row) * CHANNELS + channel + 2 * (threadIdx.x % (8 * BLOCKS));
+            int at = (axis * Tile<M>::ROWS + row) * CHANNELS + channel + 2 * (lane % (8 * BLOCKS));
             v[axis] = word(tile.v_before(), at);
             dv[axis] = word(tile.dv_before(), at);
         }
     }
 };
 
-// What sixteen neighbours give to the gradients by a sender's φ and vectors, in the channels of one block.
-// What was summed up before waits at `waiting`; the last neighbours' turn leaves gradients in place of φ and of
+// Where a lane reads and writes in the channels of one block.
+template <int M>
+struct MessagePlace {
+    MessageNear near;
+    const Half *filter, *phi;  // φ so that one of its matrices has the same eight channels in all rows
+    Half *own_phi, *own_dv;    // of channel g, of lanes 2 and 3 of four g + 8
+    float* waiting;
+    unsigned lane;
+
+    __device__ MessagePlace(const Tile<M>& tile, int row, int start, float* waiting, unsigned lane)
+        : near(tile.slots(row) + start, lane), filter(filter_at(tile, 0, 0, lane)),
+          phi(tile.phi() + row * STRIDE_PHI + lane / 16 * CHANNELS + lane / 8 % 2 * 8), waiting(waiting + lane), lane(lane) {
+        int own = lane / 4 + lane / 2 % 2 * 8;
+        own_phi = tile.phi() + row * STRIDE_PHI + own;
+        own_dv = tile.dv_before() + row * CHANNELS + own;
+    }
+
+    __device__ void next_block() {
+        near.channels += 16, near.neighbours += 16;
+        filter += 16 * RADIAL, phi += 16, own_phi += 16, own_dv += 16, waiting += 5 * 16;
+    }
+};
+
+// What sixteen neighbours give to the gradients by a sender's φ and vectors, in the channels of one block.  Of more
+// neighbours than those, what was summed up before waits; the last ones' turn leaves gradients in place of φ and of
 // `dv_before`.
 template <int M>
-__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessageNear& near, const MessageBefore& before,
-                                                           int row, int channel, int block, float* waiting, bool first, bool last) {
+__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, const MessageBefore& before,
+                                                           int first_lane, bool alone, bool first, bool last) {
     constexpr int ROWS = 16 * M;
-    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    const MessageNear& near = place.near;
+    unsigned lane = place.lane;
     // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
     float sum[4] = {}, third[4] = {};
     {
         unsigned filter[3][4], d[4], e[4], product[2];
 #pragma unroll
-        for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
+        for (int p = 0; p < 3; p++) load_matrices(filter[p], place.filter + p * CHANNELS * RADIAL);
         unsigned s[2][2] = {}, along[2][2] = {};
-        near.load_channels(d, tile.h() + channel);
+        near.load_channels(d, tile.h());
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
         filtered(product, filter[0], s);
-        multiply_add(sum, product, into_column(0));
+        multiply_add(sum, product, into_column(0, lane));
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             unsigned s[2][2] = {};
-            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel);
+            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F);
 #pragma unroll
             for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
+            // Σ_xyz dv u, and then B W_b for all of it
 #pragma unroll
             for (int i = 0; i < 4; i++)
                 e[i] = axis == 0 ? times(d[i], near.unit[0][i / 2]) : times_add(d[i], near.unit[axis][i / 2], e[i]);
             filtered(product, filter[2], s);
-            multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2));
+            multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2, lane));
         }
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(along[n], e, near.by_basis(n));
         filtered(product, filter[1], along);
-        multiply_add(sum, product, into_column(1));
+        multiply_add(sum, product, into_column(1, lane));
     }
 
     // Lanes 2 and 3 of four take channel g + 8.
-    int own_channel = channel + g + t / 2 * 8, own_lane = 8 * (block % before.BLOCKS) + t / 2 * 4 + g / 2;
-    float of[3] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3], t < 2 ? third[0] : third[2]};
+    bool second = lane & 2, odd = lane & 1;
+    float of[3] = {second ? sum[2] : sum[0], second ? sum[3] : sum[1], second ? third[2] : third[0]};
+    int own_lane = first_lane + lane / 2 % 2 * 4 + lane / 8;
     float own_v[3], own_dv[3];
 #pragma unroll
     for (int axis = 0; axis < 3; axis++) {
         Pair16 v = two_floats(__shfl_sync(WHOLE_WARP, before.v[axis], own_lane));
         Pair16 dv = two_floats(__shfl_sync(WHOLE_WARP, before.dv[axis], own_lane));
-        own_v[axis] = g % 2 == 0 ? v.low : v.high;
-        own_dv[axis] = g % 2 == 0 ? dv.low : dv.high;
+        own_v[axis] = lane & 4 ? v.high : v.low;
+        own_dv[axis] = lane & 4 ? dv.high : dv.low;
     }
     // All lanes have read φ, which now becomes its gradient.
     __syncwarp();
-    // Even lanes have two numbers and odd ones three.
-    int numbers = 2 + t % 2;
-    waiting += 5 * 16 * block + threadIdx.x % WARP;
-#pragma unroll
-    for (int i = 0; i < 3; i++)
-        if (!first && i < numbers) of[i] += waiting[i < 2 ? WARP * i : WARP * 2 - (threadIdx.x % WARP + 1) / 2];
-    if (!last) {
+    if (!alone) {
+        // Even lanes have two numbers and odd ones three.
+        float* waiting[3] = {place.waiting, place.waiting + WARP, place.waiting + 2 * WARP - (lane + 1) / 2};
 #pragma unroll
         for (int i = 0; i < 3; i++)
-            if (i < numbers) waiting[i < 2 ? WARP * i : WARP * 2 - (threadIdx.x % WARP + 1) / 2] = of[i];
-    } else {
-        Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
-        if (t % 2 == 0) {
-            // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
-            own_phi[0] = half_of(of[0]);
-            own_phi[CHANNELS] = half_of(-of[1]);
-        } else {
-            float phi_c = float_of(own_phi[2 * CHANNELS]);
-            own_phi[2 * CHANNELS] = half_of(fmaf(of[2], own_v[2], fmaf(of[1], own_v[1], of[0] * own_v[0])));
+            if (i < 2 || odd) {
+                if (!first) of[i] += *waiting[i];
+                if (!last) *waiting[i] = of[i];
+            }
+    }
+    if (last) {
+        if (odd) {
+            float phi_c = float_of(place.own_phi[2 * CHANNELS]);
+            place.own_phi[2 * CHANNELS] = half_of(fmaf(of[2], own_v[2], fmaf(of[1], own_v[1], of[0] * own_v[0])));
 #pragma unroll
             for (int axis = 0; axis < 3; axis++)
-                tile.dv_before()[(axis * ROWS + row) * CHANNELS + own_channel] = half_of(fmaf(phi_c, of[axis], own_dv[axis]));
+                place.own_dv[axis * ROWS * CHANNELS] = half_of(fmaf(phi_c, of[axis], own_dv[axis]));
+        } else {
+            // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
+            place.own_phi[0] = half_of(of[0]);
+            place.own_phi[CHANNELS] = half_of(-of[1]);
         }
     }
     __syncwarp();
@@ -103,35 +128,33 @@ struct MessageByPairs {
 
     // Adds the channels of one block.
     template <int M>
-    __device__ __forceinline__ void add(const Tile<M>& tile, const MessageNear& near, const MessageBefore& before, int row, int channel,
-                                        int block) {
+    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place, const MessageBefore& before, int first_lane) {
         constexpr int ROWS = 16 * M;
-        int t = threadIdx.x % 4;
+        const MessageNear& near = place.near;
         // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
-        unsigned d[4], e[4], w[3][4], phi[2][4];
+        unsigned d[4], e[4], w[3][4], phi_ab[4], phi_c[2];
 #pragma unroll
-        for (int p = 0; p < 3; p++) load_transposed(w[p], filter_at(tile, p, channel));
-        // All rows of a matrix are the same eight channels of φ: a lane gets those of its column.
+        for (int p = 0; p < 3; p++) load_transposed(w[p], place.filter + p * CHANNELS * RADIAL);
+        load_matrices(phi_ab, place.phi);
+        load_matrices(phi_c, place.phi + 2 * CHANNELS);
 #pragma unroll
-        for (int i = 0; i < 2; i++)
-            load_matrices(phi[i], tile.phi() + row * STRIDE_PHI + (i == 0 ? threadIdx.x % WARP / 16 : 2) * CHANNELS + channel +
-                                      threadIdx.x % 16 / 8 * 8);
-#pragma unroll
-        for (int p = 0; p < 3; p++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) w[p][i] = times(w[p][i], phi[p / 2][p % 2 * 2 + i / 2]);
-        near.load_neighbours(d, tile.h() + channel);
+        for (int i = 0; i < 4; i++) {
+            w[0][i] = times(w[0][i], phi_ab[i / 2]);
+            w[1][i] = times(w[1][i], phi_ab[2 + i / 2]);
+            w[2][i] = times(w[2][i], phi_c[i / 2]);
+        }
+        near.load_neighbours(d, tile.h());
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(r[n], d, {w[0][n], w[0][2 + n]});
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel);
+            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F);
 #pragma unroll
             for (int n = 0; n < 2; n++) multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
             // Σ_xyz dv v, and then φ_c W_c for all of it
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                unsigned v = __shfl_sync(WHOLE_WARP, before.v[axis], 8 * (block % before.BLOCKS) + 4 * i + t);
+                unsigned v = __shfl_sync(WHOLE_WARP, before.v[axis], first_lane + 4 * i + place.lane % 4);
 #pragma unroll
                 for (int half = 0; half < 2; half++)
                     e[2 * i + half] = axis == 0 ? times(d[2 * i + half], v) : times_add(d[2 * i + half], v, e[2 * i + half]);
@@ -143,8 +166,8 @@ struct MessageByPairs {
 
     // Gradients by the neighbours' directions and distances.
     template <int M>
-    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start) const {
-        int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start, unsigned lane) const {
+        int g = lane / 4, t = lane % 4;
         const Slot* slots = tile.slots(row) + start;
         // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
         Sixteen near(slots);
@@ -189,21 +212,24 @@ struct MessageByPairs {
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
     int warp = threadIdx.x / WARP;
+    unsigned lane = lane_of_warp();
     float* waiting = reinterpret_cast<float*>(tile.x()) + warp * MESSAGE_BLOCKS * 5 * 16;
     for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
         int count = tile.count[row];
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
-            MessageNear near(tile.slots(row) + start);
-            [[maybe_unused]] MessageByPairs by_pairs;
+            MessagePlace<M> place(tile, row, start, waiting, lane);
+            MessageByPairs by_pairs;
             MessageBefore before;
 #pragma unroll 1
             for (int block = 0; block < MESSAGE_BLOCKS; block++) {
-                if (block % before.BLOCKS == 0) before.load(tile, row, 16 * block);
-                by_pairs.add(tile, near, before, row, 16 * block, block);
-                message_backward_by_sender(tile, near, before, row, 16 * block, block, waiting, start == 0, start + 16 >= count);
+                if (block % before.BLOCKS == 0) before.load(tile, row, 16 * block, lane);
+                int first_lane = 8 * (block % before.BLOCKS);
+                by_pairs.add(tile, place, before, first_lane);
+                message_backward_by_sender(tile, place, before, first_lane, count <= 16, start == 0, start + 16 >= count);
+                place.next_block();
             }
-            by_pairs.finish(tile, row, start);
+            by_pairs.finish(tile, row, start, lane);
         }
     }
     __syncthreads();
