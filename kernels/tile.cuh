@@ -137,7 +137,8 @@ struct Regions {
     static constexpr int SCRATCH = (STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS) + 15) / 16 * 16;
     static constexpr int BYTES = SCRATCH + (ON_CHIP<M> ? Scratch<M>::BYTES : 0);
     static_assert(BYTES <= 227 << 10, "a block's shared memory");
-    static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (FILTER - X) / 2;  // in halves
+    // In halves, as many for each row of all tiles: in how many portions densities come is seen in the bits.
+    static constexpr int FORWARD_DENSITIES = ROWS * (STRIDE_PHI + STRIDE_F), BACKWARD_DENSITIES = ROWS * (STRIDE_X + 2 * STRIDE_Q);
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
 };

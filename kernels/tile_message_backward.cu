@@ -3,28 +3,13 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
-// A row's vectors before the message and the gradients by them, of half of the channels: lane n has the n-th two.
-struct MessageBefore {
-    static constexpr int BLOCKS = (MESSAGE_BLOCKS + 1) / 2;
-    unsigned v[3], dv[3];
-
-    template <int M>
-    __device__ void load(const Tile<M>& tile, int row, int channel, unsigned lane) {
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-            int at = (axis * Tile<M>::ROWS + row) * CHANNELS + channel + 2 * (lane % (8 * BLOCKS));
-            v[axis] = word(tile.v_before(), at);
-            dv[axis] = word(tile.dv_before(), at);
-        }
-    }
-};
-
 // Where a lane reads and writes in the channels of one block.
 template <int M>
 struct MessagePlace {
     MessageNear near;
     const Half *filter, *phi;  // φ so that one of its matrices has the same eight channels in all rows
-    Half *own_phi, *own_dv;    // of channel g, of lanes 2 and 3 of four g + 8
+    Half* own_phi;             // of channel g, of lanes 2 and 3 of four g + 8
+    const Half *v, *own_v;     // vectors before the message, of channel 2t, and of the same channel as `own_phi`
     float* waiting;
     unsigned lane;
 
@@ -33,12 +18,19 @@ struct MessagePlace {
           phi(tile.phi() + row * STRIDE_PHI + lane / 16 * CHANNELS + lane / 8 % 2 * 8), waiting(waiting + lane), lane(lane) {
         int own = lane / 4 + lane / 2 % 2 * 8;
         own_phi = tile.phi() + row * STRIDE_PHI + own;
-        own_dv = tile.dv_before() + row * CHANNELS + own;
+        v = tile.v_before() + row * CHANNELS + lane % 4 * 2;
+        own_v = tile.v_before() + row * CHANNELS + own;
+    }
+
+    // The gradient by `own_v` of an axis.
+    __device__ Half& own_dv(int axis) const {
+        constexpr int BEHIND = (Scratch<M>::DV_BEFORE - Scratch<M>::V_BEFORE) / 2;
+        return const_cast<Half&>(own_v[BEHIND + axis * 16 * M * CHANNELS]);
     }
 
     __device__ void next_block() {
         near.channels += 16, near.neighbours += 16;
-        filter += 16 * RADIAL, phi += 16, own_phi += 16, own_dv += 16, waiting += 5 * 16;
+        filter += 16 * RADIAL, phi += 16, own_phi += 16, v += 16, own_v += 16, waiting += 5 * 16;
     }
 };
 
@@ -46,11 +38,16 @@ struct MessagePlace {
 // neighbours than those, what was summed up before waits; the last ones' turn leaves gradients in place of φ and of
 // `dv_before`.
 template <int M>
-__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, const MessageBefore& before,
-                                                           int first_lane, bool alone, bool first, bool last) {
+__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, bool alone, bool first, bool last) {
     constexpr int ROWS = 16 * M;
     const MessageNear& near = place.near;
     unsigned lane = place.lane;
+    // Vectors come from far, so they are asked for first.
+    Half v[3] = {}, dv[3] = {};
+    if (lane & 1) {
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++) v[axis] = place.own_v[axis * ROWS * CHANNELS], dv[axis] = place.own_dv(axis);
+    }
     // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
     float sum[4] = {}, third[4] = {};
     {
@@ -85,15 +82,6 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
     // Lanes 2 and 3 of four take channel g + 8.
     bool second = lane & 2, odd = lane & 1;
     float of[3] = {second ? sum[2] : sum[0], second ? sum[3] : sum[1], second ? third[2] : third[0]};
-    int own_lane = first_lane + lane / 2 % 2 * 4 + lane / 8;
-    float own_v[3], own_dv[3];
-#pragma unroll
-    for (int axis = 0; axis < 3; axis++) {
-        Pair16 v = two_floats(__shfl_sync(WHOLE_WARP, before.v[axis], own_lane));
-        Pair16 dv = two_floats(__shfl_sync(WHOLE_WARP, before.dv[axis], own_lane));
-        own_v[axis] = lane & 4 ? v.high : v.low;
-        own_dv[axis] = lane & 4 ? dv.high : dv.low;
-    }
     // All lanes have read φ, which now becomes its gradient.
     __syncwarp();
     if (!alone) {
@@ -109,10 +97,10 @@ __device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, 
     if (last) {
         if (odd) {
             float phi_c = float_of(place.own_phi[2 * CHANNELS]);
-            place.own_phi[2 * CHANNELS] = half_of(fmaf(of[2], own_v[2], fmaf(of[1], own_v[1], of[0] * own_v[0])));
+            place.own_phi[2 * CHANNELS] = 
+                half_of(fmaf(of[2], float_of(v[2]), fmaf(of[1], float_of(v[1]), of[0] * float_of(v[0]))));
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++)
-                place.own_dv[axis * ROWS * CHANNELS] = half_of(fmaf(phi_c, of[axis], own_dv[axis]));
+            for (int axis = 0; axis < 3; axis++) place.own_dv(axis) = half_of(fmaf(phi_c, of[axis], float_of(dv[axis])));
         } else {
             // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
             place.own_phi[0] = half_of(of[0]);
@@ -128,9 +116,14 @@ struct MessageByPairs {
 
     // Adds the channels of one block.
     template <int M>
-    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place, const MessageBefore& before, int first_lane) {
+    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place) {
         constexpr int ROWS = 16 * M;
         const MessageNear& near = place.near;
+        unsigned v[3][2];
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+            for (int i = 0; i < 2; i++) v[axis][i] = *reinterpret_cast<const unsigned*>(place.v + axis * ROWS * CHANNELS + 8 * i);
         // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
         unsigned d[4], e[4], w[3][4], phi_ab[4], phi_c[2];
 #pragma unroll
@@ -153,12 +146,8 @@ struct MessageByPairs {
             for (int n = 0; n < 2; n++) multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
             // Σ_xyz dv v, and then φ_c W_c for all of it
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                unsigned v = __shfl_sync(WHOLE_WARP, before.v[axis], first_lane + 4 * i + place.lane % 4);
-#pragma unroll
-                for (int half = 0; half < 2; half++)
-                    e[2 * i + half] = axis == 0 ? times(d[2 * i + half], v) : times_add(d[2 * i + half], v, e[2 * i + half]);
-            }
+            for (int i = 0; i < 4; i++)
+                e[i] = axis == 0 ? times(d[i], v[0][i / 2]) : times_add(d[i], v[axis][i / 2], e[i]);
         }
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(r[n], e, {w[2][n], w[2][2 + n]});
@@ -220,13 +209,10 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
         for (int start = 0; start < count; start += 16) {
             MessagePlace<M> place(tile, row, start, waiting, lane);
             MessageByPairs by_pairs;
-            MessageBefore before;
 #pragma unroll 1
             for (int block = 0; block < MESSAGE_BLOCKS; block++) {
-                if (block % before.BLOCKS == 0) before.load(tile, row, 16 * block, lane);
-                int first_lane = 8 * (block % before.BLOCKS);
-                by_pairs.add(tile, place, before, first_lane);
-                message_backward_by_sender(tile, place, before, first_lane, count <= 16, start == 0, start + 16 >= count);
+                by_pairs.add(tile, place);
+                message_backward_by_sender(tile, place, count <= 16, start == 0, start + 16 >= count);
                 place.next_block();
             }
             by_pairs.finish(tile, row, start, lane);
