@@ -16,12 +16,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
-            }
+            hide(tile, place, m, Own<M>::before(2, m), sum[0], bias);
         }
     }
     Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
@@ -55,15 +50,9 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             unsigned words[2];
-            fetch(words, tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m);
+            fetch(words, tile, Own<M>::before(2, m));
             out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(words[half]);
-                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
-                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
-            }
+            hide_backward(tile, place, m, words, sum[0]);
         }
     }
     Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
