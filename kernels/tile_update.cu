@@ -249,7 +249,8 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     // By q, and by U and V: what U gets goes to `v`.
     {
         Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
-        __syncthreads();
+        // Gradients by t were the first to read `h`.
+        if constexpr (!(FIRST && TENSOR_CHANNELS > 0)) __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
@@ -294,24 +295,29 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             keep(tile, Own<M>::before(LAYER, m), waiting);
         }
     }
+
+    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` and `h` are overwritten when nobody reads them any more.
     {
         unsigned words[M][2];
 #pragma unroll
         for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
+        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
         __syncthreads();
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
             for (int half = 0; half < 2; half++) word(of_v, place.row(m, half) * STRIDE_F + place.channel) = words[m][half];
-    }
-
-    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
-    {
-        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
         __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             unsigned made[3][2], kept_words[3][2] = {};
+            float2 gate[2], gate_scalar[2];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int by_element = tile.batch.element[place.row(m, half)] * CHANNELS + place.channel;
+                gate[half] = two(FIRST ? student.gate1 : student.gate_vector, by_element);
+                gate_scalar[half] = two(FIRST ? student.gate0 : student.gate_scalar, by_element);
+            }
             if constexpr (!LAST)
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++)
@@ -324,34 +330,29 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int row = place.row(m, half);
-                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
                     float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
                     if constexpr (LAST) {
-                        dv_word(axis, row) = two_halves(d[0], d[1]);
+                        dv_word(axis, place.row(m, half)) = two_halves(d[0], d[1]);
                     } else {
                         // Forward: v += b U keeps v
                         Pair16 kept = two_floats(kept_words[axis][half]);
                         d[0] += kept.low;
                         d[1] += kept.high;
                     }
-                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
+                    made[axis][half] = two_halves(d[0] * gate[half].x, d[1] * gate[half].y);
                 }
             }
             __syncthreads();
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++)
+            for (int half = 0; half < 2; half++) {
+                int row = place.row(m, half);
 #pragma unroll
-                for (int half = 0; half < 2; half++)
-                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
+                for (int axis = 0; axis < 3; axis++)
+                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = made[axis][half];
+                float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
+                word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate_scalar[half].x, dq.y * gate_scalar[half].y);
+            }
         }
-    }
-#pragma unroll 4
-    for (int n = 0; n < 2 * M; n++) {
-        int row = place.row(n / 2, n % 2);
-        float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
-        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-        word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
     }
     __syncthreads();
 }
