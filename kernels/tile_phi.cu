@@ -38,12 +38,23 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
     __syncthreads();
 }
 
-// The gradient by φ is in `phi`; adds that by q to `q`.
+// The gradient by φ is in `phi`; adds that by q to `q`.  Meanwhile the gradient by v goes from `dv_before` to `v`.
 template <int M>
 __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    constexpr int ROWS = 3 * Tile<M>::ROWS, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
+    int first_row = threadIdx.x / EIGHTS, f8 = threadIdx.x % EIGHTS * 8;
+#pragma unroll
+    for (int first = 0; first < ROWS; first += AT_ONCE) {
+        int row = first + first_row;
+        if (ROWS % AT_ONCE != 0 && row >= ROWS) break;
+        if constexpr (ON_CHIP<M>)
+            eight(tile.v(), row * STRIDE_F + f8) = eight(tile.dv_before(), row * CHANNELS + f8);
+        else
+            copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + row * CHANNELS + f8);
+    }
     {
         Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
 #pragma unroll 1
@@ -68,5 +79,6 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
             dq.y += sum[0][2 * half + 1];
         }
     }
+    wait_for_copies();
     __syncthreads();
 }

@@ -153,7 +153,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
     __syncthreads();
 }
 
-// The gradient by q is in `q`, that by v (none in the last layer) in `dv_before`.  Leaves the gradient by
+// The gradient by q is in `q`, that by v (none in the last layer) in `v` and `dv_before`.  Leaves the gradient by
 // this update's q in `q` and
 //   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
@@ -167,6 +167,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     auto dv_word = [&](int axis, int row) -> unsigned& {
         return word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + place.channel);
     };
+    auto v_word = [&](int axis, int row) -> unsigned& { return word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel); };
 
     using At = MixedWords<LAST>;
 
@@ -193,7 +194,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                     float db[2] = {0.0f, 0.0f};
 #pragma unroll
                     for (int axis = 0; axis < 3; axis++) {
-                        Pair16 dv = two_floats(dv_word(axis, row)), u = two_floats(words[At::u(half, axis)]);
+                        Pair16 dv = two_floats(v_word(axis, row)), u = two_floats(words[At::u(half, axis)]);
                         db[0] = fmaf(dv.low, u.low, db[0]);
                         db[1] = fmaf(dv.high, u.high, db[1]);
                     }
@@ -254,14 +255,9 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
-            unsigned factors[LAST ? 2 : 4], words[LAST ? 12 : 14], dv_words[2][LAST ? 1 : 3], waiting[2];
+            unsigned factors[LAST ? 2 : 4], words[LAST ? 12 : 14], waiting[2];
             fetch(factors, tile, Own<M>::factors(LAYER, m));
             fetch(words, tile, Own<M>::uv(LAYER, m));
-            if constexpr (!LAST)
-#pragma unroll
-                for (int half = 0; half < 2; half++)
-#pragma unroll
-                    for (int axis = 0; axis < 3; axis++) dv_words[half][axis] = dv_word(axis, place.row(m, half));
             hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -277,11 +273,11 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 for (int axis = 0; axis < 3; axis++) {
                     float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
                     if constexpr (!LAST) {
-                        Pair16 dv = two_floats(dv_words[half][axis]);
+                        Pair16 dv = two_floats(v_word(axis, row));
                         du[0] = fmaf(b.low, dv.low, du[0]);
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
-                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
+                    v_word(axis, row) = two_halves(du[0], du[1]);
                     unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
                                              fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
                     if (axis == 0)
@@ -348,7 +344,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 int row = place.row(m, half);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++)
-                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = made[axis][half];
+                    v_word(axis, row) = made[axis][half];
                 float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
                 word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate_scalar[half].x, dq.y * gate_scalar[half].y);
             }
