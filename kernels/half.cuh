@@ -63,6 +63,9 @@ inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
     emulator::multiply_add(sum, {a[0], a[1], 0, 0}, {b, 0});
 }
 
+inline void copy_sixteen_bytes(Half* to, const Half* from) { std::memcpy(to, from, 16); }
+inline void wait_for_copies() {}
+
 inline unsigned times(unsigned a, unsigned b) {
     Pair16 x = two_floats(a), y = two_floats(b);
     return two_halves(x.low * y.low, x.high * y.high);
@@ -145,6 +148,15 @@ __device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
     int lane = threadIdx.x % 32;
     load_matrices(a, x + lane % 16 * stride + lane / 16 * 8);
 }
+
+// From global to shared memory while the thread goes on; they are there after `wait_for_copies` and a barrier.
+__device__ inline void copy_sixteen_bytes(Half* to, const Half* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+                 :
+                 : "r"(unsigned(__cvta_generic_to_shared(to))), "l"(__cvta_generic_to_global(from))
+                 : "memory");
+}
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Products of two numbers with two numbers, rounded to 16 bits.
 __device__ inline unsigned times(unsigned a, unsigned b) {

@@ -73,15 +73,18 @@ alignas(16) static unsigned char tile_shared[227 << 10];
 extern __shared__ __align__(16) unsigned char tile_shared[];
 #endif
 
-// Words that a thread keeps for itself, from the forward to the backward pass: it has 2 M rows.
+// Words that a thread keeps for itself, from the forward to the backward pass: it has two rows of each of M sixteens.
 template <int M>
 struct Own {
-    static constexpr int ROWS = 2 * M;
-    static constexpr int UV = 0;                           // U and V of 2 layers, 3 axes each
-    static constexpr int DOT = UV + 2 * ROWS * 6;          // U·V of 2 layers
-    static constexpr int FACTORS = DOT + 2 * ROWS;         // c and b of 2 layers
-    static constexpr int BEFORE = FACTORS + 2 * ROWS * 2;  // before the silu of update 1, update 2 and φ
-    static constexpr int TENSOR = BEFORE + 3 * ROWS;       // t, 5 components, of the rows that a half of the warps has
+    static constexpr int MIXED = 14, FACTORS_OF = 4;
+    static constexpr int UV = 0;                                  // U, V and U·V of 2 layers, see MixedWords
+    static constexpr int FACTORS = UV + 2 * M * MIXED;            // c and b of 2 layers
+    static constexpr int BEFORE = FACTORS + 2 * M * FACTORS_OF;   // before the silu of update 1, update 2 and φ
+    static constexpr int TENSOR = BEFORE + 3 * M * 2;             // t, 5 components, of the rows that a half of the warps has
+    static __device__ constexpr int uv(int layer, int m) { return UV + (layer * M + m) * MIXED; }
+    static __device__ constexpr int factors(int layer, int m) { return FACTORS + (layer * M + m) * FACTORS_OF; }
+    static __device__ constexpr int before(int layer, int m) { return BEFORE + (layer * M + m) * 2; }
+    static __device__ constexpr int tensor(int i, int component) { return TENSOR + (i * 5 + component) * 2; }
     static constexpr int WORDS = TENSOR + (M + 1) / 2 * 2 * 5;
 };
 
@@ -288,28 +291,48 @@ __device__ inline uint4& eight(Half* array, int index) { return *reinterpret_cas
 __device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
 __device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
 
-// A thread's own words; in global memory they pass by the first cache, which the slots need.
-template <int M>
-__device__ inline unsigned own(const Tile<M>& tile, int slot) {
-    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
-    if constexpr (ON_CHIP<M>)
-        return *word;
-    else
-        return __ldcg(word);
+// A thread's own words; in global memory they pass by the first cache, which the slots need.  One T has as many
+// slots as it has words, and those of a thread lie side by side in it.
+template <class T, int M>
+__device__ inline T* own(const Tile<M>& tile, int slot) {
+    return reinterpret_cast<T*>(tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS) + threadIdx.x;
 }
-template <int M>
-__device__ inline void keep(const Tile<M>& tile, int slot, unsigned kept) {
-    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
+template <class T, int M>
+__device__ inline T fetch(const Tile<M>& tile, int slot) {
     if constexpr (ON_CHIP<M>)
-        *word = kept;
+        return *own<T>(tile, slot);
     else
-        __stcg(word, kept);
+        return __ldcg(own<T>(tile, slot));
 }
-// Words to be asked for before a product and used after it: they come from far.
+template <class T, int M>
+__device__ inline void keep_one(const Tile<M>& tile, int slot, T kept) {
+    if constexpr (ON_CHIP<M>)
+        *own<T>(tile, slot) = kept;
+    else
+        __stcg(own<T>(tile, slot), kept);
+}
+// Words by fours, what remains by two: to be asked for before a product and used after it, because they come from
+// far.  Of words kept together the first ones may be asked for alone, by fours.
 template <int M, int COUNT>
 __device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M>& tile, int first_slot) {
+    static_assert(COUNT % 2 == 0, "words go by two");
 #pragma unroll
-    for (int n = 0; n < COUNT; n++) words[n] = own(tile, first_slot + n);
+    for (int n = 0; n < COUNT / 4; n++) {
+        uint4 four = fetch<uint4>(tile, first_slot + 4 * n);
+        words[4 * n] = four.x, words[4 * n + 1] = four.y, words[4 * n + 2] = four.z, words[4 * n + 3] = four.w;
+    }
+    if constexpr (COUNT % 4 == 2) {
+        uint2 two = fetch<uint2>(tile, first_slot + COUNT - 2);
+        words[COUNT - 2] = two.x, words[COUNT - 1] = two.y;
+    }
+}
+template <int M, int COUNT>
+__device__ inline void keep(const Tile<M>& tile, int first_slot, const unsigned (&words)[COUNT]) {
+    static_assert(COUNT % 2 == 0, "words go by two");
+#pragma unroll
+    for (int n = 0; n < COUNT / 4; n++)
+        keep_one(tile, first_slot + 4 * n, uint4{words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3]});
+    if constexpr (COUNT % 4 == 2) keep_one(tile, first_slot + COUNT - 2, uint2{words[COUNT - 2], words[COUNT - 1]});
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the

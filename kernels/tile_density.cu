@@ -165,15 +165,18 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
             float sum[ByHalves<M>::COUNT][4];
             tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
 #pragma unroll
-            for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
-                int i = n / 2, side = n % 2;
-                int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
-                float2 gate = two(student.gate2, by_element);
-                unsigned t = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
-                keep(tile, Own<M>::TENSOR + n * 5 + c - 4, t);
-                Pair16 rounded = two_floats(t);
-                t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
-                t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
+            for (int i = 0; i < ByHalves<M>::COUNT; i++) {
+                unsigned t[2];
+#pragma unroll
+                for (int side = 0; side < 2; side++) {
+                    int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
+                    float2 gate = two(student.gate2, by_element);
+                    t[side] = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
+                    Pair16 rounded = two_floats(t[side]);
+                    t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
+                    t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
+                }
+                keep(tile, Own<M>::tensor(i, c - 4), t);
             }
         }
         __syncthreads();

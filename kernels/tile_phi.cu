@@ -16,12 +16,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
-            }
+            hide(tile, place, m, Own<M>::before(2, m), sum[0], bias);
         }
     }
     Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
@@ -43,27 +38,32 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
     __syncthreads();
 }
 
-// The gradient by φ is in `phi`; adds that by q to `q`.
+// The gradient by φ is in `phi`; adds that by q to `q`.  Meanwhile the gradient by v goes from `dv_before` to `v`.
 template <int M>
 __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    constexpr int ROWS = 3 * Tile<M>::ROWS, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
+    int first_row = threadIdx.x / EIGHTS, f8 = threadIdx.x % EIGHTS * 8;
+#pragma unroll
+    for (int first = 0; first < ROWS; first += AT_ONCE) {
+        int row = first + first_row;
+        if (ROWS % AT_ONCE != 0 && row >= ROWS) break;
+        if constexpr (ON_CHIP<M>)
+            eight(tile.v(), row * STRIDE_F + f8) = eight(tile.dv_before(), row * CHANNELS + f8);
+        else
+            copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + row * CHANNELS + f8);
+    }
     {
         Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             unsigned words[2];
-            fetch(words, tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m);
+            fetch(words, tile, Own<M>::before(2, m));
             out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(words[half]);
-                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
-                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
-            }
+            hide_backward(tile, place, m, words, sum[0]);
         }
     }
     Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
@@ -79,5 +79,6 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
             dq.y += sum[0][2 * half + 1];
         }
     }
+    wait_for_copies();
     __syncthreads();
 }

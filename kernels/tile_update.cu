@@ -8,14 +8,27 @@
 // Shapes: q (M, F), v (M, 3, F) → q, v
 #include "tile_density.cu"
 
+// Where U, V and U·V of a thread's two rows are among the words kept of a sixteen.  What is needed again by itself
+// comes first: in the first layer U with U·V, in the last one only U·V, which is the remainder there.
+template <bool LAST>
+struct MixedWords {
+    static __device__ constexpr int u(int half, int axis) { return LAST ? 6 * half + axis : 4 * half + axis; }
+    static __device__ constexpr int v(int half, int axis) { return LAST ? 6 * half + 3 + axis : 8 + 3 * half + axis; }
+    static __device__ constexpr int dot(int half) { return LAST ? 12 + half : 4 * half + 3; }
+    static constexpr int AGAIN = LAST ? 12 : 0, AGAIN_COUNT = LAST ? 2 : 8;
+};
+
 // U and V of one row and the two channels of a thread, from the words where they are kept.
+template <bool LAST>
 struct TileMixed {
     float u[3][2], v[3][2];
 
-    __device__ explicit TileMixed(const unsigned (&words)[6]) {
+    template <int COUNT>
+    __device__ TileMixed(const unsigned (&words)[COUNT], int half) {
+        using At = MixedWords<LAST>;
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            Pair16 of_u = two_floats(words[axis]), of_v = two_floats(words[3 + axis]);
+            Pair16 of_u = two_floats(words[At::u(half, axis)]), of_v = two_floats(words[At::v(half, axis)]);
             u[axis][0] = of_u.low, u[axis][1] = of_u.high;
             v[axis][0] = of_v.low, v[axis][1] = of_v.high;
         }
@@ -23,6 +36,31 @@ struct TileMixed {
 
     __device__ float norm2(int i) const { return fmaf(v[2][i], v[2][i], fmaf(v[1][i], v[1][i], v[0][i] * v[0][i])); }
 };
+
+// Hidden units of a sixteen of rows, silu(x) of x = sum + bias, into `h`; x itself is kept for
+template <int M>
+__device__ __forceinline__ void hide(const Tile<M>& tile, const Place& place, int m, int slot, const float (&sum)[4], float2 bias) {
+    unsigned before[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float x0 = sum[2 * half] + bias.x, x1 = sum[2 * half + 1] + bias.y;
+        before[half] = two_halves(x0, x1);
+        word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
+    }
+    keep(tile, slot, before);
+}
+// the gradients by x, from those by the hidden units.
+template <int M>
+__device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& place, int m, const unsigned (&before)[2],
+                                              const float (&sum)[4]) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        Pair16 x = two_floats(before[half]);
+        // Forward: h = silu(x)
+        word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) =
+            two_halves(sum[2 * half] * tile_silu_slope(x.low), sum[2 * half + 1] * tile_silu_slope(x.high));
+    }
+}
 
 template <int M, int LAYER>
 __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
@@ -32,6 +70,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
     const TileUpdate& update = student.update[LAYER];
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    using At = MixedWords<LAST>;
 
     {
         Columns<2, DEPTH> mix(update.mix.forward, part_of);
@@ -40,26 +79,28 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
             float uv[3][2][4] = {};
 #pragma unroll
             for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+            unsigned words[Own<M>::MIXED];
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half), slot = Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6;
+                int row = place.row(m, half);
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon}, dot[2] = {0.0f, 0.0f};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     const float *of_u = uv[axis][0] + 2 * half, *of_v = uv[axis][1] + 2 * half;
-                    keep(tile, slot + axis, two_halves(of_u[0], of_u[1]));
-                    keep(tile, slot + 3 + axis, two_halves(of_v[0], of_v[1]));
+                    words[At::u(half, axis)] = two_halves(of_u[0], of_u[1]);
+                    words[At::v(half, axis)] = two_halves(of_v[0], of_v[1]);
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         norm2[i] = fmaf(of_v[i], of_v[i], norm2[i]);
                         dot[i] = fmaf(of_u[i], of_v[i], dot[i]);
                     }
                 }
-                keep(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(dot[0], dot[1]));
+                words[At::dot(half)] = two_halves(dot[0], dot[1]);
                 float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
                 word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
                 word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
             }
+            keep(tile, Own<M>::uv(LAYER, m), words);
         }
     }
     {
@@ -70,12 +111,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
-            }
+            hide(tile, place, m, Own<M>::before(LAYER, m), sum[0], bias);
         }
     }
 
@@ -87,40 +123,37 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float acb[OUTPUTS][4] = {};
-        unsigned dots[2], us[2][LAST ? 1 : 3];
-        fetch(dots, tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m);
-        if constexpr (!LAST)
-            for (int half = 0; half < 2; half++) fetch(us[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
+        unsigned words[At::AGAIN_COUNT], factors[2 * (OUTPUTS - 1)];
+        fetch(words, tile, Own<M>::uv(LAYER, m) + At::AGAIN);
         out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int n = 2 * m + half, row = place.row(m, half);
-            Pair16 dot = two_floats(dots[half]);
-            unsigned c_word = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
-            Pair16 c = two_floats(c_word);
-            keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2, c_word);
+            int row = place.row(m, half);
+            Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
+            factors[half] = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
+            Pair16 c = two_floats(factors[half]);
             float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
             q.x += fmaf(c.low, dot.low, acb[0][2 * half] + bias[0].x);
             q.y += fmaf(c.high, dot.high, acb[0][2 * half + 1] + bias[0].y);
             word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
             if constexpr (!LAST) {
-                unsigned b_word = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
-                Pair16 b = two_floats(b_word);
-                keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2 + 1, b_word);
+                factors[2 + half] = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
+                Pair16 b = two_floats(factors[2 + half]);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
-                    Pair16 u = two_floats(us[half][axis]);
+                    Pair16 u = two_floats(words[At::u(half, axis)]);
                     unsigned& v_word = word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel);
                     Pair16 v = two_floats(v_word);
                     v_word = two_halves(fmaf(b.low, u.low, v.low), fmaf(b.high, u.high, v.high));
                 }
             }
         }
+        keep(tile, Own<M>::factors(LAYER, m), factors);
     }
     __syncthreads();
 }
 
-// The gradient by q is in `q`, that by v (none in the last layer) in `dv_before`.  Leaves the gradient by
+// The gradient by q is in `q`, that by v (none in the last layer) in `v` and `dv_before`.  Leaves the gradient by
 // this update's q in `q` and
 //   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
@@ -134,32 +167,39 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     auto dv_word = [&](int axis, int row) -> unsigned& {
         return word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + place.channel);
     };
+    auto v_word = [&](int axis, int row) -> unsigned& { return word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel); };
 
-    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where U was kept.
+    using At = MixedWords<LAST>;
+
+    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where what was before the silu
+    // was kept.
     Half* of_v = tile.h();
-    auto waiting = [](int n) { return Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6; };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
     Half* operand = LAST ? tile.x() : tile.phi();
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
     {
-#pragma unroll 4
-        for (int n = 0; n < 2 * M; n++) {
-            int row = place.row(n / 2, n % 2);
-            Pair16 dot = two_floats(own(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + n));
-            float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-            word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
-            word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * dot.low, dq.y * dot.high);
-            if constexpr (!LAST) {
-                float db[2] = {0.0f, 0.0f};
+#pragma unroll(LAST ? M : 2)
+        for (int m = 0; m < M; m++) {
+            unsigned words[At::AGAIN_COUNT];
+            fetch(words, tile, Own<M>::uv(LAYER, m) + At::AGAIN);
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++) {
-                    Pair16 dv = two_floats(dv_word(axis, row));
-                    Pair16 u = two_floats(own(tile, Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6 + axis));
-                    db[0] = fmaf(dv.low, u.low, db[0]);
-                    db[1] = fmaf(dv.high, u.high, db[1]);
+            for (int half = 0; half < 2; half++) {
+                int row = place.row(m, half);
+                Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
+                float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
+                word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
+                word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * dot.low, dq.y * dot.high);
+                if constexpr (!LAST) {
+                    float db[2] = {0.0f, 0.0f};
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        Pair16 dv = two_floats(v_word(axis, row)), u = two_floats(words[At::u(half, axis)]);
+                        db[0] = fmaf(dv.low, u.low, db[0]);
+                        db[1] = fmaf(dv.high, u.high, db[1]);
+                    }
+                    word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
                 }
-                word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
             }
         }
         Columns<1, (LAST ? 2 : 3) * DEPTH> out(update.out.matrix.backward, part_of);
@@ -168,15 +208,9 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
             unsigned words[2];
-            fetch(words, tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m);
+            fetch(words, tile, Own<M>::before(LAYER, m));
             out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(words[half]);
-                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
-                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
-            }
+            hide_backward(tile, place, m, words, sum[0]);
         }
     }
 
@@ -188,8 +222,9 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         for (int i = 0; i < ByHalves<M>::COUNT; i++) {
             if (!by_halves.has(i)) continue;
             float sum[1][4] = {};
-            unsigned words[2][5];
-            for (int half = 0; half < 2; half++) fetch(words[half], tile, Own<M>::TENSOR + (2 * i + half) * 5);
+            unsigned words[5][2];
+#pragma unroll
+            for (int c = 0; c < 5; c++) fetch(words[c], tile, Own<M>::tensor(i, c));
             hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -198,7 +233,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
 #pragma unroll
                 for (int c = 0; c < 5; c++) {
-                    t[c] = two_floats(words[half][c]);
+                    t[c] = two_floats(words[c][half]);
                     norm2[0] = fmaf(t[c].low, t[c].low, norm2[0]);
                     norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
                 }
@@ -215,24 +250,20 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     // By q, and by U and V: what U gets goes to `v`.
     {
         Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
-        __syncthreads();
+        // Gradients by t were the first to read `h`.
+        if constexpr (!(FIRST && TENSOR_CHANNELS > 0)) __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
-            unsigned factors[4], words[2][6], dv_words[2][LAST ? 1 : 3];
-            fetch(factors, tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + 2 * m) * 2);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                fetch(words[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
-                if constexpr (!LAST)
-                    for (int axis = 0; axis < 3; axis++) dv_words[half][axis] = dv_word(axis, place.row(m, half));
-            }
+            unsigned factors[LAST ? 2 : 4], words[LAST ? 12 : 14], waiting[2];
+            fetch(factors, tile, Own<M>::factors(LAYER, m));
+            fetch(words, tile, Own<M>::uv(LAYER, m));
             hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int n = 2 * m + half, row = place.row(m, half);
-                TileMixed mixed(words[half]);
-                Pair16 c = two_floats(factors[2 * half]), b = two_floats(factors[2 * half + 1]);
+                int row = place.row(m, half);
+                TileMixed<LAST> mixed(words, half);
+                Pair16 c = two_floats(factors[half]), b = LAST ? Pair16{} : two_floats(factors[(LAST ? 0 : 2) + half]);
                 float2& dq = two(tile.q(), row * STRIDE_Q + place.channel);
                 // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
                 float d_dot[2] = {dq.x * c.low, dq.y * c.high};
@@ -242,39 +273,47 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 for (int axis = 0; axis < 3; axis++) {
                     float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
                     if constexpr (!LAST) {
-                        Pair16 dv = two_floats(dv_words[half][axis]);
+                        Pair16 dv = two_floats(v_word(axis, row));
                         du[0] = fmaf(b.low, dv.low, du[0]);
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
-                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
+                    v_word(axis, row) = two_halves(du[0], du[1]);
                     unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
                                              fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
                     if (axis == 0)
-                        keep(tile, waiting(n), dv);
+                        waiting[half] = dv;
                     else
                         word(of_v, (axis * ROWS + row) * STRIDE_F + place.channel) = dv;
                 }
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
             }
+            keep(tile, Own<M>::before(LAYER, m), waiting);
         }
     }
+
+    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` and `h` are overwritten when nobody reads them any more.
     {
-        unsigned words[2 * M];
+        unsigned words[M][2];
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) words[n] = own(tile, waiting(n));
+        for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
+        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
         __syncthreads();
 #pragma unroll
-        for (int n = 0; n < 2 * M; n++) word(of_v, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = words[n];
-    }
-
-    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
-    {
-        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) word(of_v, place.row(m, half) * STRIDE_F + place.channel) = words[m][half];
         __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             unsigned made[3][2], kept_words[3][2] = {};
+            float2 gate[2], gate_scalar[2];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int by_element = tile.batch.element[place.row(m, half)] * CHANNELS + place.channel;
+                gate[half] = two(FIRST ? student.gate1 : student.gate_vector, by_element);
+                gate_scalar[half] = two(FIRST ? student.gate0 : student.gate_scalar, by_element);
+            }
             if constexpr (!LAST)
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++)
@@ -287,34 +326,29 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int row = place.row(m, half);
-                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
                     float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
                     if constexpr (LAST) {
-                        dv_word(axis, row) = two_halves(d[0], d[1]);
+                        dv_word(axis, place.row(m, half)) = two_halves(d[0], d[1]);
                     } else {
                         // Forward: v += b U keeps v
                         Pair16 kept = two_floats(kept_words[axis][half]);
                         d[0] += kept.low;
                         d[1] += kept.high;
                     }
-                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
+                    made[axis][half] = two_halves(d[0] * gate[half].x, d[1] * gate[half].y);
                 }
             }
             __syncthreads();
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++)
+            for (int half = 0; half < 2; half++) {
+                int row = place.row(m, half);
 #pragma unroll
-                for (int half = 0; half < 2; half++)
-                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
+                for (int axis = 0; axis < 3; axis++)
+                    v_word(axis, row) = made[axis][half];
+                float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
+                word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate_scalar[half].x, dq.y * gate_scalar[half].y);
+            }
         }
-    }
-#pragma unroll 4
-    for (int n = 0; n < 2 * M; n++) {
-        int row = place.row(n / 2, n % 2);
-        float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
-        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-        word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
     }
     __syncthreads();
 }
