@@ -216,6 +216,8 @@ struct Description {
     /// Files without it are older than the word.
     #[serde(default)]
     core: bool,
+    #[serde(default)]
+    dispersion: bool,
 }
 
 impl Description {
@@ -273,6 +275,7 @@ impl Description {
             norm_epsilon: self.norm_epsilon,
             cutoff_ang: self.cutoff_ang,
             core: self.core,
+            dispersion: self.dispersion,
         })
     }
 }

@@ -35,6 +35,7 @@ pub fn architecture(layers: usize, gates: bool) -> Architecture {
         norm_epsilon: 1e-2,
         cutoff_ang: 5.0,
         core: false,
+        dispersion: false,
     }
 }
 

@@ -22,6 +22,7 @@ pub fn small() -> Architecture {
         gates: true,
         cutoff_ang: 5.0,
         core: false,
+        dispersion: false,
     }
 }
 
