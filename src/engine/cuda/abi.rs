@@ -220,6 +220,16 @@ structures! {
     }
 }
 
+impl Dispersion {
+    /// Of no student, or one without it.
+    pub const NONE: Self = Self {
+        table: Pointer::NONE,
+        cutoff_ang: 0.0,
+        elements: 0,
+        unused: 0,
+    };
+}
+
 impl Piece {
     /// Nothing to do.
     pub const EMPTY: Self = Self {
