@@ -1,5 +1,5 @@
 //! Dispersion between atoms that the network does not see: D3 with the damping of Becke and Johnson
-//! (10.1002/jcc.21759), switched on where the cut-off r_c ends what is learnt.
+//! (10.1002/jcc.21759), switched on where the cut-off `r_c` ends what is learnt.
 //!
 //! ```text
 //! E = Σ_{i<j} t(r) p(r)        t = x³ (10 − 15x + 6x²),   x = 5 r/r_c − 4 between 0 and 1
@@ -7,12 +7,12 @@
 //! C6 = c_i c_j     Q = s8 · 3 ρ_i ρ_j     R = a1 √(3 ρ_i ρ_j) + a2
 //! ```
 //!
-//! The sum goes over all pairs of a molecule. t is 0 up to 4/5 r_c and 1 from r_c on, with two
-//! vanishing derivatives at both ends (`switch`): E is C2, and nothing of it reaches the pairs that
-//! the network knows best. a1, a2 and s8 are those of ωB97M, which the teacher is trained on; ρ is the
-//! published √(⟨r⁴⟩/⟨r²⟩) of an element. C6 of D3 depend on how an atom is bound; here one c stands
-//! for an element, whose square is the mean of the teacher's pairs 5 Å and more apart. Nothing is
-//! learnt: a file only says that its network was trained under this term. All in f64.
+//! The sum goes over all pairs of a molecule. t is 0 up to 4/5 of the cut-off and 1 from it on, with
+//! two vanishing derivatives at both ends (`switch`): E is C2, and nothing of it reaches the pairs that
+//! the network knows best. a1, a2 and s8 are the teacher's, of wB97M-D3; ρ is the published
+//! √(⟨r⁴⟩/⟨r²⟩) of an element. C6 of D3 depend on how an atom is bound; here one c stands for an
+//! element, whose square is the mean of the teacher's pairs 5 Å and more apart. Nothing is learnt: a
+//! file only says that its network was trained with this term. All in f64.
 
 use super::repulsion::BOHR_ANG;
 use super::switch;
@@ -20,7 +20,7 @@ use crate::elements::Element;
 
 /// One hartree in eV, to the digits that the students are trained with.
 const HARTREE_EV: f64 = 27.211_386;
-/// a1, a2 in bohr and s8 of ωB97M-D3(BJ); s6 is 1.
+/// a1, a2 in bohr and s8 of wB97M-D3(BJ); s6 is 1.
 const A1: f64 = 0.566;
 const A2_BOHR: f64 = 3.128;
 const S8: f64 = 0.3908;
