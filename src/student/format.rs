@@ -203,6 +203,10 @@ fn read_elements(metadata: &BTreeMap<String, String>) -> Result<Vec<Element>, St
 /// The metadata `architecture`: what the training pipeline calls its configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what the file says is not ours to shape"
+)]
 struct Description {
     channels: usize,
     layers: usize,
