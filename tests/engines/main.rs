@@ -220,8 +220,8 @@ fn a_student_with_a_core_agrees_too() {
 
 /// What the word adds is the term and nothing else: two students that differ in it alone have the same
 /// bits of all that is learnt, in either precision, so the difference of their forces is dispersion's.
-/// x = 5 r/r_c − 4 in f32 is off by 2·10⁻⁶, which changes the switch's slope by 10⁻⁵ of its largest;
-/// pairs' forces cancel in part, so ten times that. Energies are of some 10⁴ eV, in f64.
+/// The switch's argument, a number of some 5 less 4, is off by 2·10⁻⁶ in f32, which changes its slope by
+/// 10⁻⁵ of the largest; pairs' forces cancel in part, so ten times that. Energies are of some 10⁴ eV, in f64.
 #[test]
 fn dispersion_is_that_of_the_host() {
     gpu_or_skip!();

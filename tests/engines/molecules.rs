@@ -119,7 +119,8 @@ pub fn system(sizes: &[usize], seed: u64) -> Arc<System> {
 pub fn chains(sizes: &[usize], seed: u64) -> Arc<System> {
     let mut generator = SplitMix(seed);
     let mut atom = |n: usize| {
-        let x = [1.25 * n as f64, if n % 2 == 0 { 0.4 } else { -0.4 }, 0.0];
+        let side_ang = [0.4, -0.4][n % 2];
+        let x = [1.25 * n as f64, side_ang, 0.0];
         x.map(|x| 1e4 + x + 0.05 * generator.gaussian())
     };
     let mut molecules = system(sizes, seed).molecules.clone();
