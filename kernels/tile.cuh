@@ -61,6 +61,7 @@ struct TileStudent {
     TileDense readout;
     const float *readout_weight, *readout_bias;             // (F/2,), (1,)
     const double *repulsion, *core;                         // (E, E, 3), the core is absent or the same
+    const float4* dispersion;                               // (E, E) as Dispersion has it, or absent
     double cutoff_ang;
     float norm_epsilon;
     int elements;

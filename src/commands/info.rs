@@ -42,6 +42,7 @@ fn describe_student(student: &Student) {
     crate::tell!("layers        {}", architecture.layers);
     crate::tell!("radial        {}", architecture.radial);
     crate::tell!("core          {}", architecture.core);
+    crate::tell!("dispersion    {}", architecture.dispersion);
     crate::tell!("parameters    {parameters}");
     let uncertainty = student.uncertainty.as_ref().map_or_else(
         || "none".to_owned(),

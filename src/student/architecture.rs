@@ -21,6 +21,8 @@ pub struct Architecture {
     pub cutoff_ang: f64,
     /// Whether the radial functions fade away inside the covalent distance of a pair.
     pub core: bool,
+    /// Whether dispersion between atoms that do not see each other is added to what is learnt.
+    pub dispersion: bool,
 }
 
 /// Numbers that stand side by side along an axis of a tensor, one block for each kind of them.

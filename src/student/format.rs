@@ -203,6 +203,10 @@ fn read_elements(metadata: &BTreeMap<String, String>) -> Result<Vec<Element>, St
 /// The metadata `architecture`: what the training pipeline calls its configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what the file says is not ours to shape"
+)]
 struct Description {
     channels: usize,
     layers: usize,
@@ -216,6 +220,8 @@ struct Description {
     /// Files without it are older than the word.
     #[serde(default)]
     core: bool,
+    #[serde(default)]
+    dispersion: bool,
 }
 
 impl Description {
@@ -273,6 +279,7 @@ impl Description {
             norm_epsilon: self.norm_epsilon,
             cutoff_ang: self.cutoff_ang,
             core: self.core,
+            dispersion: self.dispersion,
         })
     }
 }

@@ -27,6 +27,7 @@ mod activation;
 mod block;
 mod board;
 mod density;
+mod dispersion;
 mod features;
 mod filter;
 mod gate;
@@ -47,6 +48,7 @@ mod update;
 mod widen;
 
 pub use architecture::Architecture;
+pub use dispersion::dispersion_constants;
 pub use format::Student;
 pub use network::{Network, Workspace};
 pub use repulsion::repulsion_constants;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::architecture::Architecture;
 use super::board::{Board, View};
 use super::density::Density;
+use super::dispersion::Dispersion;
 use super::features::Features;
 use super::filter;
 use super::format::Student;
@@ -40,6 +41,7 @@ pub struct Network<T> {
     readout: Readout<T>,
     force_error: Option<ForceError<T>>,
     repulsion: Repulsion,
+    dispersion: Option<Dispersion>,
     /// (E,)
     reference_energies_ev: Vec<f64>,
 }
@@ -114,6 +116,9 @@ impl<T: Real> Network<T> {
             readout: Readout::new(student, "readout"),
             force_error: ForceError::new(student),
             repulsion: Repulsion::new(&student.elements),
+            dispersion: architecture
+                .dispersion
+                .then(|| Dispersion::new(&student.elements, architecture.cutoff_ang)),
             reference_energies_ev: student.reference_energies_ev.clone(),
             architecture,
         }
@@ -148,11 +153,14 @@ impl<T: Real> Network<T> {
         let slopes = parts.iter().flat_map(|part| &part.slopes).copied();
         geometry.forces(slopes, forces_ev_per_ang);
         let repulsion_ev = self.repulsion.add(geometry, forces_ev_per_ang);
+        let dispersion_ev = self.dispersion.as_ref().map_or(0.0, |dispersion| {
+            dispersion.add(species, positions_ang, forces_ev_per_ang)
+        });
         let energy_ev: f64 = parts.iter().flat_map(|part| &part.outputs).sum();
         let reference = species
             .iter()
             .map(|z| self.reference_energies_ev[usize::from(*z)]);
-        reference.sum::<f64>() + (energy_ev + repulsion_ev)
+        reference.sum::<f64>() + (energy_ev + repulsion_ev + dispersion_ev)
     }
 
     /// How far the forces are expected to be from the teacher's: the root of the mean square of a

@@ -16,7 +16,7 @@ use crate::elements::Element;
 
 /// k = e²/4πε₀ in eV Å and a₀ in Å, to the digits that the students are trained with.
 const COULOMB_EV_ANG: f64 = 14.399_645;
-const BOHR_ANG: f64 = 0.529_177_211;
+pub(super) const BOHR_ANG: f64 = 0.529_177_211;
 /// Amplitudes c and exponents d.
 const TERMS: [(f64, f64); 4] = [
     (0.181_75, 3.199_80),

@@ -35,6 +35,7 @@ pub fn architecture(layers: usize, gates: bool) -> Architecture {
         norm_epsilon: 1e-2,
         cutoff_ang: 5.0,
         core: false,
+        dispersion: false,
     }
 }
 
@@ -107,6 +108,26 @@ pub fn system(sizes: &[usize], seed: u64) -> Arc<System> {
         }
     };
     let molecules = sizes.iter().enumerate().map(molecule).collect();
+    Arc::new(System {
+        molecules,
+        seed: 77,
+        temperature_limit_k: 1e6,
+    })
+}
+
+/// Zigzag chains of so many atoms, 1.25 Å an atom, far from the origin: most pairs are beyond the cut-off.
+pub fn chains(sizes: &[usize], seed: u64) -> Arc<System> {
+    let mut generator = SplitMix(seed);
+    let mut atom = |n: usize| {
+        let side_ang = [0.4, -0.4][n % 2];
+        let x = [1.25 * n as f64, side_ang, 0.0];
+        x.map(|x| 1e4 + x + 0.05 * generator.gaussian())
+    };
+    let mut molecules = system(sizes, seed).molecules.clone();
+    for molecule in &mut molecules {
+        let atoms = 0..molecule.numbers.len();
+        molecule.starts_ang = vec![atoms.map(&mut atom).collect()];
+    }
     Arc::new(System {
         molecules,
         seed: 77,

@@ -84,6 +84,22 @@ fn a_core_is_there_if_the_file_says_so() {
 }
 
 #[test]
+fn dispersion_is_there_if_the_file_says_so() {
+    assert!(!read(TINY).unwrap().architecture.dispersion);
+    let with = |value: &str| {
+        let to = format!("\"dispersion\": {value}, \"channels\"");
+        read(&changed(|p| set(p, "architecture", "\"channels\"", &to)))
+    };
+    assert!(!with("false").unwrap().architecture.dispersion);
+    assert!(with("true").unwrap().architecture.dispersion);
+    let error = with("\"D4\"").unwrap_err();
+    assert!(error.contains("expected a boolean"), "{error}");
+    // As the training code writes it.
+    let written = read(include_bytes!("../data/tiny-dispersion.safetensors")).unwrap();
+    assert!(written.architecture.core && written.architecture.dispersion);
+}
+
+#[test]
 fn a_student_may_say_nothing_about_its_error() {
     let known = read(TINY).unwrap();
     assert_eq!(known.domain().force_error_ev_per_ang, Some(2.0));

@@ -2,6 +2,7 @@
 //! and turning, moving or renaming a molecule changes nothing.
 
 mod allocations;
+mod dispersion;
 mod format;
 mod golden;
 mod molecules;
@@ -69,6 +70,10 @@ fn architectures() -> Vec<Architecture> {
         },
         Architecture {
             core: true,
+            ..small.clone()
+        },
+        Architecture {
+            dispersion: true,
             ..small
         },
     ]
@@ -384,8 +389,8 @@ fn any_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn what_is_not_a_number_is_seen_in_the_energy() {
-    for core in [false, true] {
-        let network = network::<f32>(&Architecture { core, ..small() }, 6);
+    for architecture in architectures() {
+        let network = network::<f32>(&architecture, 6);
         let mut molecule = random(6, 6);
         molecule.positions_ang[2][1] = f64::NAN;
         assert!(evaluate(&network, &molecule).0.is_nan());

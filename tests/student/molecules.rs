@@ -22,6 +22,7 @@ pub fn small() -> Architecture {
         gates: true,
         cutoff_ang: 5.0,
         core: false,
+        dispersion: false,
     }
 }
 
@@ -57,9 +58,14 @@ pub fn random(atoms: usize, seed: u64) -> Molecule {
 /// The same with every distance 0.6 times as long: most pairs are far inside their covalent
 /// distance, where repulsion and core are.
 pub fn pressed(atoms: usize, seed: u64) -> Molecule {
+    spread(atoms, seed, 0.6)
+}
+
+/// The same with every distance so many times as long.
+pub fn spread(atoms: usize, seed: u64, factor: f64) -> Molecule {
     let mut molecule = random(atoms, seed);
     for x in molecule.positions_ang.as_flattened_mut() {
-        *x *= 0.6;
+        *x *= factor;
     }
     molecule
 }

@@ -51,9 +51,8 @@ fn helix() -> Molecule {
 }
 
 /// The energy and all forces in one number (FNV-1a over their bits).
-fn fingerprint<T: Real>(core: bool) -> u64 {
-    let architecture = Architecture { core, ..full() };
-    let (energy, forces) = evaluate(&network::<T>(&architecture, 1), &helix());
+fn fingerprint<T: Real>(architecture: &Architecture) -> u64 {
+    let (energy, forces) = evaluate(&network::<T>(architecture, 1), &helix());
     let numbers = forces.into_iter().flatten().chain([energy]);
     numbers.fold(0xcbf2_9ce4_8422_2325, |hash, x| {
         (hash ^ x.to_bits()).wrapping_mul(0x0100_0000_01b3)
@@ -63,12 +62,27 @@ fn fingerprint<T: Real>(core: bool) -> u64 {
 /// The same on every CPU, with every compiler and at every level of optimisation.
 #[test]
 fn value_stability() {
+    let of = |core, dispersion| {
+        let architecture = Architecture {
+            core,
+            dispersion,
+            ..full()
+        };
+        (
+            fingerprint::<f32>(&architecture),
+            fingerprint::<f64>(&architecture),
+        )
+    };
     assert_eq!(
-        (fingerprint::<f32>(false), fingerprint::<f64>(false)),
+        of(false, false),
         (5_532_674_197_659_493_021, 8_596_586_231_012_833_692)
     );
     assert_eq!(
-        (fingerprint::<f32>(true), fingerprint::<f64>(true)),
+        of(true, false),
         (9_998_056_915_694_321_953, 8_689_198_707_684_885_682)
+    );
+    assert_eq!(
+        of(true, true),
+        (16_565_992_566_439_442_133, 9_827_325_974_109_178_022)
     );
 }

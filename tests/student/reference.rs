@@ -4,7 +4,7 @@ use mdrun::engine::reference;
 use mdrun::student::{Architecture, Network, Student};
 
 use super::{architectures, evaluate, largest_difference};
-use crate::molecules::{Molecule, norm, pressed, random, small};
+use crate::molecules::{Molecule, norm, pressed, random, small, spread};
 
 fn agree(architecture: &Architecture, seed: u64, molecule: &Molecule) {
     let student = Student::random(architecture, seed);
@@ -53,6 +53,25 @@ fn energies_and_forces_agree_inside_the_core() {
     for seed in 0..4 {
         for atoms in [2, 3, 9, 24] {
             agree(&core, seed, &pressed(atoms, seed));
+        }
+    }
+}
+
+#[test]
+fn energies_and_forces_agree_beyond_the_cutoff() {
+    let far = Architecture {
+        dispersion: true,
+        ..small()
+    };
+    for cutoff_ang in [3.0, 5.0, 6.5] {
+        let far = Architecture {
+            cutoff_ang,
+            ..far.clone()
+        };
+        for atoms in [2, 3, 9, 24, 40] {
+            for width in [1.0, 2.0, 6.0] {
+                agree(&far, 3, &spread(atoms, 3, width));
+            }
         }
     }
 }
