@@ -39,7 +39,7 @@ def accepted(numbers, positions):
 class Run:
     """One run of all replicas, beside whatever else happens until `frames` is asked for."""
 
-    def __init__(self, program, model, device, molecules, replica, temperature_k, length_fs, stride_fs, folder):
+    def __init__(self, program, model, device, molecules, replica, temperature_k, length_fs, stride_fs, folder, limit_s=None):
         self.molecules, self.folder, self.out = molecules, folder, folder / "out"
         self.temperature_k = np.maximum(ROUNDED_K, ROUNDED_K * np.rint(temperature_k / ROUNDED_K)).astype(np.float32)
         self.replica = replica
@@ -68,6 +68,8 @@ path = "{pathlib.Path(model).resolve()}"
         (folder / "config.toml").write_text("".join(parts))
         self.log = open(folder / "log", "w")
         command = [program, folder / "config.toml", "--device", device, "--out", self.out]
+        if limit_s:  # it then stops with what it has
+            command += ["--max-walltime", f"{limit_s:g}s"]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
 
     def frames(self, count, first, rng, workers, log=print):

@@ -95,7 +95,8 @@ def _intact(saved, molecules, molecule):
 
 
 def special_frames(teacher, molecules, draws, settings, rng, workers, log=print):
-    """The structures for `draws`; half of the pairs in contact and of the protons on their way then run freely for a moment."""
+    """The structures for `draws`, None if there are none; half of the pairs in contact and of the protons on their way then run
+    freely for a moment."""
     tasks, chunk = [], 100
     for k, begin in enumerate(range(0, len(draws), chunk)):
         items = [
@@ -107,6 +108,8 @@ def special_frames(teacher, molecules, draws, settings, rng, workers, log=print)
     log(f"  {sum(positions is None for positions in made)} of {len(made)} special structures could not be made")
     good = np.array([positions is not None for positions in made], bool)
     draws, made = draws[good], [positions for positions in made if positions is not None]
+    if not made:
+        return None
     steps_max = np.array([RUNNING.get(kind, 0) for kind in KINDS])[draws[:, 0]]
     runs = (steps_max > 0) & (rng.random(len(draws)) < 0.5)
 
@@ -159,13 +162,13 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
         folder = out.with_suffix(".run")
         run = engine.Run(
             arguments.engine, arguments.student, arguments.engine_device, molecules, replica, temperature_k,
-            arguments.length_fs, arguments.stride_fs, folder,
+            arguments.length_fs, arguments.stride_fs, folder, arguments.engine_limit_s,
         )  # fmt: skip
         log(f"  {len(run.runs)} replicas for the program in {time.perf_counter() - start:.1f} s")
     else:
         single = np.zeros(len(replica), np.uint8), np.full(len(replica), -1, np.int32), np.zeros(len(replica), int)
         parts = [dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, *single, log)]
-    n_special = round(special_share * arguments.frames * len(replica))
+    n_special, made = round(special_share * arguments.frames * len(replica)), None
     if n_special:
         shares = SPECIAL_SHARES | arguments.special_shares
         shares = shares if arguments.wall else shares | {"squeezed": 0}
@@ -174,7 +177,7 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
     if arguments.engine:
         parts = [run.frames(frames_each, round(arguments.equilibrate_fs / arguments.stride_fs), rng, workers, log)]
         shutil.rmtree(folder)
-    frames = Frames.join(parts + ([made] if n_special else []))
+    frames = Frames.join(parts + ([made] if made else []))
     log(f"  {len(frames)} structures in {time.perf_counter() - start:.1f} s")
     return label(teacher, frames, out, arguments.member, arguments.half, log, arguments.wall)
 
@@ -199,6 +202,7 @@ def parse(words=None):
     parser.add_argument("--separation-fs", type=float, default=15, help="least time between frames; twice that on average")
     parser.add_argument("--engine", help="the program mdrun: a student drives the dynamics")
     parser.add_argument("--engine-device", default="cuda:0")
+    parser.add_argument("--engine-limit-s", type=float, help="wall-clock limit of its dynamics")
     parser.add_argument("--student", type=pathlib.Path, help="the student that does")
     parser.add_argument("--length-fs", type=float, default=1000, help="of its dynamics")
     parser.add_argument("--stride-fs", type=float, default=25, help="between the frames among which those to label are drawn")
