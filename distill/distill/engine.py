@@ -4,7 +4,8 @@ Frames of a teacher's own dynamics never show what a student does where it errs.
 itself, and the labels of what it visited say how to come back (arXiv:1011.0686 calls it dataset aggregation).  A step of
 the program costs a fiftieth of one of the teacher.
 
-Each replica is a molecule of one configuration; the program freezes those that explode and goes on with the others.
+Each replica is a molecule of its own in a configuration; the program freezes those that explode and goes on with the
+others.  Configurations have TABLES of them at most, since reading takes the square of their number, and run side by side.
 """
 
 import pathlib
@@ -20,6 +21,7 @@ TIMESTEP_FS = 1.0
 FRICTION_PER_PS = 5.0
 CLOSEST_ANG, GAP_ANG = 0.6, 4.5  # the program refuses 0.5 Å and less, and molecules in pieces 5 Å apart
 ROUNDED_K = 25.0
+TABLES = 5000
 NEAR = 5  # frames before and after a change of bonds that are taken first
 
 
@@ -37,16 +39,15 @@ def accepted(numbers, positions):
 
 
 class Run:
-    """One run of all replicas, beside whatever else happens until `frames` is asked for."""
+    """The dynamics of all replicas, beside whatever else happens until `frames` is asked for."""
 
     def __init__(self, program, model, device, molecules, replica, temperature_k, length_fs, stride_fs, folder, limit_s=None):
-        self.molecules, self.folder, self.out = molecules, folder, folder / "out"
+        self.molecules, self.folder, self.replica = molecules, folder, replica
         self.temperature_k = np.maximum(ROUNDED_K, ROUNDED_K * np.rint(temperature_k / ROUNDED_K)).astype(np.float32)
-        self.replica = replica
-        folder.mkdir(parents=True, exist_ok=True)
         good = np.array([accepted(*molecules.one(k)[:2]) for k in range(len(molecules))])
         self.runs = np.flatnonzero(good[replica])
-        text = f"""seed = 1
+        self.processes = []
+        head = f"""seed = 1
 [run]
 steps = {round(length_fs / TIMESTEP_FS)}
 timestep_fs = {TIMESTEP_FS}
@@ -59,33 +60,37 @@ log_every = {round(length_fs / TIMESTEP_FS)}
 [model]
 path = "{pathlib.Path(model).resolve()}"
 """
-        parts = [text]
-        for k in self.runs:
-            numbers, x, _ = molecules.one(replica[k])
-            rows = [f"{SYMBOLS[int(z)]} {a:.5f} {b:.5f} {c:.5f}" for z, (a, b, c) in zip(numbers, x.tolist())]
-            (folder / f"r{k:06d}.xyz").write_text("\n".join([str(len(rows)), "", *rows]) + "\n")
-            parts.append(f'[[molecule]]\nstructure = "r{k:06d}.xyz"\ntemperature_K = {self.temperature_k[k]:g}\n')
-        (folder / "config.toml").write_text("".join(parts))
-        self.log = open(folder / "log", "w")
-        command = [program, folder / "config.toml", "--device", device, "--out", self.out]
-        if limit_s:  # it then stops with what it has
-            command += ["--max-walltime", f"{limit_s:g}s"]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        for begin in range(0, len(self.runs), TABLES):
+            chosen, part = self.runs[begin : begin + TABLES], folder / str(begin // TABLES)
+            part.mkdir(parents=True, exist_ok=True)
+            text = head + "".join(self._table(k, part) for k in chosen)
+            (part / "config.toml").write_text(text)
+            command = [program, part / "config.toml", "--device", device, "--out", part / "out"]
+            if limit_s:  # it then stops with what it has
+                command += ["--max-walltime", f"{limit_s:g}s"]
+            with open(part / "log", "w") as log:
+                self.processes.append((part, chosen, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)))
+
+    def _table(self, k, part):
+        numbers, x, _ = self.molecules.one(self.replica[k])
+        rows = [f"{SYMBOLS[int(z)]} {a:.5f} {b:.5f} {c:.5f}" for z, (a, b, c) in zip(numbers, x.tolist())]
+        (part / f"r{k:06d}.xyz").write_text("\n".join([str(len(rows)), "", *rows]) + "\n")
+        return f'[[molecule]]\nstructure = "r{k:06d}.xyz"\ntemperature_K = {self.temperature_k[k]:g}\n'
 
     def frames(self, count, first, rng, workers, log=print):
         """`count` frames of each replica that are not among the `first`, twice as many of one whose bonds changed."""
-        code = self.process.wait()
-        self.log.close()
-        last = (self.folder / "log").read_text().strip().splitlines()
-        log(f"  the program: {code}; " + "; ".join(line for line in last if " steps in " in line or "error" in line))
+        for part, _, process in self.processes:
+            code, lines = process.wait(), (part / "log").read_text().splitlines()
+            said = [line for line in lines if any(word in line for word in (" steps in ", "stopped by", "error"))]
+            log(f"  the program: {code}; " + "; ".join(said))
         tasks, chunk = [], 200
-        for begin in range(0, len(self.runs), chunk):
-            rows = self.runs[begin : begin + chunk]
-            items = [(k, *self.molecules.one(self.replica[k])[:2]) for k in rows]
-            tasks.append((self.out, items, count, first, int(rng.integers(2**62))))
+        for part, chosen, _ in self.processes:
+            for begin in range(0, len(chosen), chunk):
+                items = [(k, *self.molecules.one(self.replica[k])[:2]) for k in chosen[begin : begin + chunk]]
+                tasks.append((part / "out", items, count, first, int(rng.integers(2**62))))
         found = [one for part in (workers.imap if workers else map)(picked, tasks) for one in part]
         if not found:
-            raise RuntimeError(f"{self.folder}: no frames; " + " ".join(last[-3:]))
+            raise RuntimeError(f"{self.folder}: the program left no frames")
         rows = np.repeat([k for k, *_ in found], [len(x) for _, x, _ in found])
         log(f"  {len(found)} of {len(self.replica)} replicas with frames, {sum(wrong for *_, wrong in found)} of them with changed bonds")
         molecule = self.replica[rows]
@@ -109,7 +114,8 @@ def picked(task):
         path = out / f"r{k:06d}-T0-0000.dcd"
         if not path.exists():
             continue
-        x = read_dcd(path, len(numbers))[first:]
+        x = read_dcd(path, len(numbers))
+        x = x[min(first, len(x) // 2) :]  # a run that was stopped early still has its later half
         x = x[np.isfinite(x).all((1, 2))]
         if not len(x):
             continue
