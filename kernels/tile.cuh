@@ -282,6 +282,9 @@ struct Place {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int channel = 8 * warp + 2 * (lane % 4);
     __device__ int row(int m, int half) const { return 16 * m + 8 * half + lane / 4; }
+    // Its first number in rows m of an array: what else it has there is at constant distances.
+    template <class T>
+    __device__ T* at(T* array, int stride, int m) const { return array + row(m, 0) * stride + channel; }
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }

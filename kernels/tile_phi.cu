@@ -28,11 +28,12 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
     for (int m = 0; m < M; m++) {
         float sum[3][4] = {};
         out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        Half* phi = place.at(tile.phi(), STRIDE_PHI, m);
 #pragma unroll
         for (int part = 0; part < 3; part++)
 #pragma unroll
             for (int half = 0; half < 2; half++)
-                word(tile.phi(), place.row(m, half) * STRIDE_PHI + part * CHANNELS + place.channel) =
+                word(phi, 8 * half * STRIDE_PHI + part * CHANNELS) =
                     two_halves(sum[part][2 * half] + bias[part].x, sum[part][2 * half + 1] + bias[part].y);
     }
     __syncthreads();
@@ -57,13 +58,15 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
     }
     {
         Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+        unsigned words[2];
+        fetch(words, tile, Own<M>::before(2, 0));
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
-            unsigned words[2];
-            fetch(words, tile, Own<M>::before(2, m));
             out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
             hide_backward(tile, place, m, words, sum[0]);
+            // Asked for a product ahead.
+            if (m + 1 < M) fetch(words, tile, Own<M>::before(2, m + 1));
         }
     }
     Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
@@ -72,9 +75,10 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
     for (int m = 0; m < M; m++) {
         float sum[1][4] = {};
         hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            float2& dq = two(tile.q(), place.row(m, half) * STRIDE_Q + place.channel);
+            float2& dq = two(scalars, 8 * half * STRIDE_Q);
             dq.x += sum[0][2 * half];
             dq.y += sum[0][2 * half + 1];
         }
