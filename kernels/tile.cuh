@@ -243,7 +243,9 @@ __device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride,
 }
 
 // Columns of a matrix in the registers of the warp that owns them: DEPTH sixteens of rows, N groups of
-// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.
+// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.  Loads of what
+// never changes (`__ldg`) the assembler lets sink below the barrier, others not; nobody else in the block wants these
+// columns, so they pass by the first cache.
 template <int N, int DEPTH>
 struct Columns {
     uint2 of[DEPTH][N];
@@ -254,7 +256,7 @@ struct Columns {
         for (int n = 0; n < N; n++) {
             const uint2* group = matrix.group(group_of(n));
 #pragma unroll
-            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
+            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldcg(group + k * WARP);
         }
     }
 
