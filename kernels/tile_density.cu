@@ -186,8 +186,8 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
 #pragma unroll
     for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
         if (!by_halves.has(n / 2)) continue;
-        float low = sqrtf(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
-        float high = sqrtf(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
+        float low = fast_root(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
+        float high = fast_root(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
         word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
     }
 }

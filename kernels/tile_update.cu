@@ -101,7 +101,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
                 words[At::dot(half)] = two_halves(dot[0], dot[1]);
                 float2 q = two(scalars, 8 * half * STRIDE_Q);
                 word(inputs, 8 * half * STRIDE_X) = two_halves(q.x, q.y);
-                word(inputs, 8 * half * STRIDE_X + CHANNELS) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
+                word(inputs, 8 * half * STRIDE_X + CHANNELS) = two_halves(fast_root(norm2[0]), fast_root(norm2[1]));
             }
             keep(tile, Own<M>::uv(LAYER, m), words);
         }
@@ -252,8 +252,8 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                     norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
                 }
                 // Forward: |t| = √(t·t + ε), t = g2 ⊙ A2 W2
-                float d0 = sum[0][2 * half] * rsqrtf(norm2[0]) * gate[half].x;
-                float d1 = sum[0][2 * half + 1] * rsqrtf(norm2[1]) * gate[half].y;
+                float d0 = sum[0][2 * half] * fast_inverse_root(norm2[0]) * gate[half].x;
+                float d1 = sum[0][2 * half + 1] * fast_inverse_root(norm2[1]) * gate[half].y;
 #pragma unroll
                 for (int c = 0; c < 5; c++)
                     word(tensors, (c * ROWS + 8 * half) * STRIDE_T) = two_halves(d0 * t[c].low, d1 * t[c].high);
@@ -287,8 +287,8 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 float2& dq = two(scalars, 8 * half * STRIDE_Q);
                 // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
                 float d_dot[2] = {dq.x * c.low, dq.y * c.high};
-                float per_norm[2] = {dx[1][2 * half] * rsqrtf(mixed.norm2(0) + student.norm_epsilon),
-                                     dx[1][2 * half + 1] * rsqrtf(mixed.norm2(1) + student.norm_epsilon)};
+                float per_norm[2] = {dx[1][2 * half] * fast_inverse_root(mixed.norm2(0) + student.norm_epsilon),
+                                     dx[1][2 * half + 1] * fast_inverse_root(mixed.norm2(1) + student.norm_epsilon)};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     int at = (axis * ROWS + 8 * half) * STRIDE_F;
