@@ -15,7 +15,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
-            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X);
             hide(tile, place, m, Own<M>::before(2, m), sum[0], bias);
         }
     }
@@ -27,7 +27,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float sum[3][4] = {};
-        out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        out.multiply(sum, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
         Half* phi = place.at(tile.phi(), STRIDE_PHI, m);
 #pragma unroll
         for (int part = 0; part < 3; part++)
@@ -63,7 +63,7 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
-            out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
+            out.multiply(sum, place.left(tile.phi(), STRIDE_PHI) + 16 * m * STRIDE_PHI);
             hide_backward(tile, place, m, words, sum[0]);
             // Asked for a product ahead.
             if (m + 1 < M) fetch(words, tile, Own<M>::before(2, m + 1));
@@ -74,7 +74,7 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float sum[1][4] = {};
-        hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        hidden.multiply(sum, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
         float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
         for (int half = 0; half < 2; half++) {

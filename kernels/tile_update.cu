@@ -80,7 +80,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         for (int m = 0; m < M; m++) {
             float uv[3][2][4] = {};
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], place.left(tile.v(), STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
             unsigned words[Own<M>::MIXED];
             Half* inputs = place.at(tile.x(), STRIDE_X, m);
             const float* scalars = place.at(tile.q(), STRIDE_Q, m);
@@ -113,7 +113,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
-            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X);
             hide(tile, place, m, Own<M>::before(LAYER, m), sum[0], bias);
         }
     }
@@ -131,7 +131,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         unsigned factors[2 * (OUTPUTS - 1)];
         Half *inputs = place.at(tile.x(), STRIDE_X, m), *vectors = place.at(tile.v(), STRIDE_F, m);
         float* scalars = place.at(tile.q(), STRIDE_Q, m);
-        out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        out.multiply(acb, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
@@ -215,7 +215,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
-            out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
+            out.multiply(sum, place.left(operand, STRIDE) + 16 * m * STRIDE);
             hide_backward(tile, place, m, words, sum[0]);
             if (m + 1 < M) fetch(words, tile, Own<M>::before(LAYER, m + 1));
         }
@@ -240,7 +240,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             if (!by_halves.has(i)) continue;
             float sum[1][4] = {};
             Half* tensors = tile.phi() + by_halves.row(i, 0) * STRIDE_T + by_halves.channel;
-            hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
+            hidden.multiply(sum, place.left(tile.h(), STRIDE_F) + by_halves.first_row(i) * STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 Pair16 t[5];
@@ -279,7 +279,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             unsigned waiting[2];
             Half *by_u = place.at(tile.v(), STRIDE_F, m), *by_v = place.at(of_v, STRIDE_F, m);
             float* scalars = place.at(tile.q(), STRIDE_Q, m);
-            hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+            hidden.multiply(dx, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 TileMixed<LAST> mixed(words, half);
@@ -350,8 +350,8 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
 #pragma unroll
             for (int axis = 0; axis < 3; axis++) {
                 float dv[1][4] = {};
-                mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
-                mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+                mix.template multiply<0, DEPTH>(dv, place.left(tile.v(), STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
+                mix.template multiply<DEPTH, 2 * DEPTH>(dv, place.left(of_v, STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
