@@ -198,5 +198,4 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
             by_pairs.finish(tile, row, start, task.part);
         }
     }
-    __syncthreads();
 }

@@ -12,6 +12,7 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
     {
         Columns<1, DEPTH> hidden(student.phi_hidden.matrix.forward, part_of);
         float2 bias = two(student.phi_hidden.bias, place.channel);
+        __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float sum[1][4] = {};
@@ -45,6 +46,10 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+    unsigned words[2];
+    fetch(words, tile, Own<M>::before(2, 0));
+    __syncthreads();
     constexpr int ROWS = 3 * Tile<M>::ROWS, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
     int first_row = threadIdx.x / EIGHTS, f8 = threadIdx.x % EIGHTS * 8;
 #pragma unroll
@@ -56,18 +61,13 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
         else
             copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + row * CHANNELS + f8);
     }
-    {
-        Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
-        unsigned words[2];
-        fetch(words, tile, Own<M>::before(2, 0));
 #pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            out.multiply(sum, place.left(tile.phi(), STRIDE_PHI) + 16 * m * STRIDE_PHI);
-            hide_backward(tile, place, m, words, sum[0]);
-            // Asked for a product ahead.
-            if (m + 1 < M) fetch(words, tile, Own<M>::before(2, m + 1));
-        }
+    for (int m = 0; m < M; m++) {
+        float sum[1][4] = {};
+        out.multiply(sum, place.left(tile.phi(), STRIDE_PHI) + 16 * m * STRIDE_PHI);
+        hide_backward(tile, place, m, words, sum[0]);
+        // Asked for a product ahead.
+        if (m + 1 < M) fetch(words, tile, Own<M>::before(2, m + 1));
     }
     Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
     __syncthreads();
@@ -83,6 +83,4 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const Til
             dq.y += sum[0][2 * half + 1];
         }
     }
-    wait_for_copies();
-    __syncthreads();
 }

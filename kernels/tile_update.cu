@@ -64,6 +64,8 @@ __device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& 
     }
 }
 
+// Updates and message networks begin with a barrier, before which they ask for weights; what needs none behind them ends
+// without one.
 template <int M, int LAYER>
 __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
@@ -76,6 +78,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
 
     {
         Columns<2, DEPTH> mix(update.mix.forward, part_of);
+        __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float uv[3][2][4] = {};
@@ -157,7 +160,7 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         // Asked for a product ahead.
         if (m + 1 < M) fetch(words, tile, Own<M>::uv(LAYER, m + 1) + At::AGAIN);
     }
-    __syncthreads();
+    if constexpr (LAST) __syncthreads();
 }
 
 // The gradient by q is in `q`, that by v (none in the last layer) in `v` and `dv_before`.  Leaves the gradient by
@@ -184,6 +187,11 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         unsigned all_words[M][At::AGAIN_COUNT];
 #pragma unroll
         for (int m = 0; m < M; m++) fetch(all_words[m], tile, Own<M>::uv(LAYER, m) + At::AGAIN);
+        // The last layer's thread reads only what it has made itself.
+        if constexpr (!LAST) {
+            wait_for_copies();
+            __syncthreads();
+        }
 #pragma unroll
         for (int m = 0; m < M; m++) {
             const unsigned(&words)[At::AGAIN_COUNT] = all_words[m];
