@@ -322,67 +322,98 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
         }
     }
 
-    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` and `h` are overwritten when nobody reads them any more.
+    // dv = dU W_uᵀ + dV W_vᵀ.  A warp makes sixteen channels of every second sixteen of rows: it loads half of the rows
+    // for the same products.  Columns come a quarter at a time, asked for a quarter ahead; rows are overwritten when
+    // all are read.
     {
+        constexpr int QUARTER = DEPTH / 2;
+        static_assert(DEPTH % 2 == 0, "quarters of the columns");
+        ByHalves<M, 16> by_halves;
+        const uint2* groups[2] = {update.mix.backward.group(2 * by_halves.group), update.mix.backward.group(2 * by_halves.group + 1)};
+        uint2 columns[2][QUARTER][2];
+        auto ask = [&](int quarter) {
+#pragma unroll
+            for (int k = 0; k < QUARTER; k++)
+#pragma unroll
+                for (int n = 0; n < 2; n++) columns[quarter % 2][k][n] = __ldcg(groups[n] + (quarter * QUARTER + k) * WARP);
+        };
         unsigned words[M][2];
 #pragma unroll
         for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
-        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
+        ask(0);
+        ask(1);
         __syncthreads();
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
             for (int half = 0; half < 2; half++) word(place.at(of_v, STRIDE_F, 0), (16 * m + 8 * half) * STRIDE_F) = words[m][half];
-        unsigned kept_words[3][2] = {};
-        float2 gate[2], gate_scalar[2];
-        auto ask = [&](int m) {
-            Half* kept = place.at(tile.dv_before(), CHANNELS, m);
+        __syncthreads();
+
+        constexpr int COUNT = ByHalves<M>::COUNT;
+        float dv[COUNT][3][2][4] = {};
+#pragma unroll
+        for (int quarter = 0; quarter < 4; quarter++) {
+            const Half* x = place.left(quarter < 2 ? tile.v() : of_v, STRIDE_F) + quarter % 2 * QUARTER * 16;
+#pragma unroll
+            for (int i = 0; i < COUNT; i++) {
+                const Half* rows = x + by_halves.first_row(i) * STRIDE_F;
+#pragma unroll
+                for (int k = 0; k < QUARTER; k++)
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        unsigned a[4];
+                        load_matrices(a, rows + axis * ROWS * STRIDE_F + 16 * k);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) multiply_add(dv[i][axis][n], a, columns[quarter % 2][k][n]);
+                    }
+            }
+            if (quarter < 2) ask(quarter + 2);
+        }
+
+        unsigned made[COUNT][2][2][4];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int by_element = tile.batch.element[place.row(m, half)] * CHANNELS + place.channel;
-                gate[half] = two(FIRST ? student.gate1 : student.gate_vector, by_element);
-                gate_scalar[half] = two(FIRST ? student.gate0 : student.gate_scalar, by_element);
-                if constexpr (!LAST)
+                int row = by_halves.row(i, half);
+                Half* before = tile.dv_before() + row * CHANNELS + by_halves.channel;
+                const float* scalars = tile.q() + row * STRIDE_Q + by_halves.channel;
+                int by_element = tile.batch.element[row] * CHANNELS + by_halves.channel;
 #pragma unroll
-                    for (int axis = 0; axis < 3; axis++) kept_words[axis][half] = word(kept, (axis * ROWS + 8 * half) * CHANNELS);
-            }
-        };
-        ask(0);
-        __syncthreads();
-#pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            unsigned made[3][2];
-            Half *vectors = place.at(tile.v(), STRIDE_F, m), *scaled = place.at(tile.h(), STRIDE_F, m);
-            Half* before = place.at(tile.dv_before(), CHANNELS, m);
-            const float* scalars = place.at(tile.q(), STRIDE_Q, m);
+                for (int n = 0; n < 2; n++) {
+                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, by_element + 8 * n);
+                    float2 gate_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element + 8 * n), dq = two(scalars, 8 * n);
+                    made[i][half][n][3] = two_halves(dq.x * gate_scalar.x, dq.y * gate_scalar.y);
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                float dv[1][4] = {};
-                mix.template multiply<0, DEPTH>(dv, place.left(tile.v(), STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
-                mix.template multiply<DEPTH, 2 * DEPTH>(dv, place.left(of_v, STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
-                    if constexpr (LAST) {
-                        word(before, (axis * ROWS + 8 * half) * CHANNELS) = two_halves(d[0], d[1]);
-                    } else {
-                        // Forward: v += b U keeps v
-                        Pair16 kept = two_floats(kept_words[axis][half]);
-                        d[0] += kept.low;
-                        d[1] += kept.high;
+                    for (int axis = 0; axis < 3; axis++) {
+                        float d[2] = {dv[i][axis][n][2 * half], dv[i][axis][n][2 * half + 1]};
+                        unsigned& kept = word(before, axis * ROWS * CHANNELS + 8 * n);
+                        if constexpr (LAST) {
+                            if (by_halves.has(i)) kept = two_halves(d[0], d[1]);
+                        } else {
+                            // Forward: v += b U keeps v
+                            Pair16 v = two_floats(kept);
+                            d[0] += v.low;
+                            d[1] += v.high;
+                        }
+                        made[i][half][n][axis] = two_halves(d[0] * gate.x, d[1] * gate.y);
                     }
-                    made[axis][half] = two_halves(d[0] * gate[half].x, d[1] * gate[half].y);
                 }
             }
-            __syncthreads();
+        __syncthreads();
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
+        for (int i = 0; i < COUNT; i++) {
+            if (!by_halves.has(i)) continue;
+            int at = by_halves.row(i, 0) * STRIDE_F + by_halves.channel;
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++) word(vectors, (axis * ROWS + 8 * half) * STRIDE_F) = made[axis][half];
-                float2 dq = two(scalars, 8 * half * STRIDE_Q);
-                word(scaled, 8 * half * STRIDE_F) = two_halves(dq.x * gate_scalar[half].x, dq.y * gate_scalar[half].y);
-            }
-            if (m + 1 < M) ask(m + 1);
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++)
+                        word(tile.v() + at, (axis * ROWS + 8 * half) * STRIDE_F + 8 * n) = made[i][half][n][axis];
+                    word(tile.h() + at, 8 * half * STRIDE_F + 8 * n) = made[i][half][n][3];
+                }
         }
     }
     __syncthreads();
