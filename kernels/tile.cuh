@@ -260,22 +260,29 @@ struct Columns {
         }
     }
 
-    // sum[n] += sixteen rows of x (see Place::left) times the rows FIRST … LAST − 1 of the columns, in sixteens.  Even and odd
+    // sum[n] += sixteen rows of x (see Place::left) times the columns.  Even and odd
     // sixteens are summed apart: a product waits for the one before it in the same sum.
-    template <int FIRST = 0, int LAST = DEPTH>
-    __device__ void multiply(float (&sum)[N][4], const Half* x) const {
-        float odd[N][4] = {};
+    __device__ void multiply(float (&sum)[N][4], const Half* x) const { multiply(reinterpret_cast<float(&)[1][N][4]>(sum), x, 0); }
+
+    // The same for R sixteens of rows, `distance` numbers apart, which do not wait for each other.
+    template <int R>
+    __device__ void multiply(float (&sum)[R][N][4], const Half* x, int distance) const {
+        float odd[R][N][4] = {};
 #pragma unroll
-        for (int k = FIRST; k < LAST; k++) {
-            unsigned a[4];
-            load_matrices(a, x + 16 * (k - FIRST));
+        for (int k = 0; k < DEPTH; k++)
 #pragma unroll
-            for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[n] : odd[n], a, of[k][n]);
-        }
+            for (int r = 0; r < R; r++) {
+                unsigned a[4];
+                load_matrices(a, x + r * distance + 16 * k);
 #pragma unroll
-        for (int n = 0; n < N; n++)
+                for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[r][n] : odd[r][n], a, of[k][n]);
+            }
 #pragma unroll
-            for (int i = 0; i < 4; i++) sum[n][i] += odd[n][i];
+        for (int r = 0; r < R; r++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) sum[r][n][i] += odd[r][n][i];
     }
 };
 

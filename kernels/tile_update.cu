@@ -64,6 +64,34 @@ __device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& 
     }
 }
 
+// Sixteens of rows that a warp multiplies at once where it makes eight columns: one waits while the other works.
+template <int M>
+constexpr int SIXTEENS = M % 2 == 0 ? 2 : 1;
+
+// The gradients by what was before the silu of a network, from those by its outputs in `x`.  A barrier comes first, and
+// `meanwhile` behind it.
+template <int M, int DEPTH, class Meanwhile>
+__device__ __forceinline__ void hidden_backward(const Tile<M>& tile, const Place& place, const Columns<1, DEPTH>& out, const Half* x,
+                                                int stride, int network, Meanwhile meanwhile) {
+    unsigned words[SIXTEENS<M>][2];
+    auto ask = [&](int m) {
+#pragma unroll
+        for (int r = 0; r < SIXTEENS<M>; r++) fetch(words[r], tile, Own<M>::before(network, m + r));
+    };
+    ask(0);
+    __syncthreads();
+    meanwhile();
+#pragma unroll 1
+    for (int m = 0; m < M; m += SIXTEENS<M>) {
+        float sum[SIXTEENS<M>][1][4] = {};
+        out.multiply(sum, place.left(x, stride) + 16 * m * stride, 16 * stride);
+#pragma unroll
+        for (int r = 0; r < SIXTEENS<M>; r++) hide_backward(tile, place, m + r, words[r], sum[r][0]);
+        // Asked for a product ahead.
+        if (m + SIXTEENS<M> < M) ask(m + SIXTEENS<M>);
+    }
+}
+
 // Updates and message networks begin with a barrier, before which they ask for weights; what needs none behind them ends
 // without one.
 template <int M, int LAYER>
@@ -114,10 +142,11 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         float2 bias = two(update.hidden.bias, place.channel);
         __syncthreads();
 #pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X);
-            hide(tile, place, m, Own<M>::before(LAYER, m), sum[0], bias);
+        for (int m = 0; m < M; m += SIXTEENS<M>) {
+            float sum[SIXTEENS<M>][1][4] = {};
+            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X, 16 * STRIDE_X);
+#pragma unroll
+            for (int r = 0; r < SIXTEENS<M>; r++) hide(tile, place, m + r, Own<M>::before(LAYER, m + r), sum[r][0], bias);
         }
     }
 
@@ -217,16 +246,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             }
         }
         Columns<1, (LAST ? 2 : 3) * DEPTH> out(update.out.matrix.backward, part_of);
-        unsigned words[2];
-        fetch(words, tile, Own<M>::before(LAYER, 0));
-        __syncthreads();
-#pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            out.multiply(sum, place.left(operand, STRIDE) + 16 * m * STRIDE);
-            hide_backward(tile, place, m, words, sum[0]);
-            if (m + 1 < M) fetch(words, tile, Own<M>::before(LAYER, m + 1));
-        }
+        hidden_backward(tile, place, out, operand, STRIDE, LAYER, [] {});
     }
 
     if constexpr (FIRST && TENSOR_CHANNELS > 0) {
