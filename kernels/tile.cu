@@ -197,7 +197,6 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
-    __syncthreads();
     watch.lap(STAGE_DENSITY);
     tile_update<M, 0>(tile, student);
     watch.lap(STAGE_UPDATE_1);

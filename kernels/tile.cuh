@@ -246,7 +246,9 @@ __device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride,
 }
 
 // Columns of a matrix in the registers of the warp that owns them: DEPTH sixteens of rows, N groups of
-// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.
+// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.  Loads of what
+// never changes (`__ldg`) the assembler lets sink below the barrier, others not; nobody else in the block wants these
+// columns, so they pass by the first cache.
 template <int N, int DEPTH>
 struct Columns {
     uint2 of[DEPTH][N];
@@ -257,34 +259,58 @@ struct Columns {
         for (int n = 0; n < N; n++) {
             const uint2* group = matrix.group(group_of(n));
 #pragma unroll
-            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
+            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldcg(group + k * WARP);
         }
     }
 
-    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.  Even and odd
+    // sum[n] += sixteen rows of x (see Place::left) times the columns.  Even and odd
     // sixteens are summed apart: a product waits for the one before it in the same sum.
-    template <int FIRST = 0, int LAST = DEPTH>
-    __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
-        float odd[N][4] = {};
+    __device__ void multiply(float (&sum)[N][4], const Half* x) const { multiply(reinterpret_cast<float(&)[1][N][4]>(sum), x, 0); }
+
+    // The same for R sixteens of rows, `distance` numbers apart, which do not wait for each other.
+    template <int R>
+    __device__ void multiply(float (&sum)[R][N][4], const Half* x, int distance) const {
+        float odd[R][N][4] = {};
 #pragma unroll
-        for (int k = FIRST; k < LAST; k++) {
-            unsigned a[4];
-            load_rows(a, x + 16 * (k - FIRST), stride);
+        for (int k = 0; k < DEPTH; k++)
 #pragma unroll
-            for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[n] : odd[n], a, of[k][n]);
-        }
+            for (int r = 0; r < R; r++) {
+                unsigned a[4];
+                load_matrices(a, x + r * distance + 16 * k);
 #pragma unroll
-        for (int n = 0; n < N; n++)
+                for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[r][n] : odd[r][n], a, of[k][n]);
+            }
 #pragma unroll
-            for (int i = 0; i < 4; i++) sum[n][i] += odd[n][i];
+        for (int r = 0; r < R; r++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) sum[r][n][i] += odd[r][n][i];
     }
 };
 
+// The thread's number.  The compiler asks for `threadIdx` again wherever it is used, and keeps what it makes of it from
+// one stage to the next, in local memory; this one it keeps in a register, and makes nothing of it before it is there.
+__device__ inline int thread_once() {
+#ifdef EMULATED
+    return threadIdx.x;
+#else
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#endif
+}
+
 // The place of a thread: its first channel, and row `half` of sixteen m.
 struct Place {
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    int thread = thread_once(), warp = thread / WARP, lane = thread % WARP;
     int channel = 8 * warp + 2 * (lane % 4);
     __device__ int row(int m, int half) const { return 16 * m + 8 * half + lane / 4; }
+    // What the lane loads of the left factor of a product.
+    __device__ const Half* left(const Half* x, int stride) const { return x + lane % 16 * stride + lane / 16 * 8; }
+    // Its first number in rows m of an array: what else it has there is at constant distances.
+    template <class T>
+    __device__ T* at(T* array, int stride, int m) const { return array + row(m, 0) * stride + channel; }
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }
@@ -294,46 +320,50 @@ __device__ inline float2 two(const float* array, int index) { return *reinterpre
 
 // A thread's own words; in global memory they pass by the first cache, which the slots need.  One T has as many
 // slots as it has words, and those of a thread lie side by side in it.
-template <class T, int M>
-__device__ inline T* own(const Tile<M>& tile, int slot) {
-    return reinterpret_cast<T*>(tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS) + threadIdx.x;
+template <int M>
+__device__ inline unsigned* slot_of(const Tile<M>& tile, int slot) {
+    return tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS;
 }
 template <class T, int M>
-__device__ inline T fetch(const Tile<M>& tile, int slot) {
+__device__ inline T fetch(const unsigned* slot) {
+    const T* own = reinterpret_cast<const T*>(slot) + threadIdx.x;
     if constexpr (ON_CHIP<M>)
-        return *own<T>(tile, slot);
+        return *own;
     else
-        return __ldcg(own<T>(tile, slot));
+        return __ldcg(own);
 }
 template <class T, int M>
-__device__ inline void keep_one(const Tile<M>& tile, int slot, T kept) {
+__device__ inline void keep_one(unsigned* slot, T kept) {
+    T* own = reinterpret_cast<T*>(slot) + threadIdx.x;
     if constexpr (ON_CHIP<M>)
-        *own<T>(tile, slot) = kept;
+        *own = kept;
     else
-        __stcg(own<T>(tile, slot), kept);
+        __stcg(own, kept);
 }
 // Words by fours, what remains by two: to be asked for before a product and used after it, because they come from
 // far.  Of words kept together the first ones may be asked for alone, by fours.
 template <int M, int COUNT>
 __device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M>& tile, int first_slot) {
     static_assert(COUNT % 2 == 0, "words go by two");
+    const unsigned* first = slot_of(tile, first_slot);
 #pragma unroll
     for (int n = 0; n < COUNT / 4; n++) {
-        uint4 four = fetch<uint4>(tile, first_slot + 4 * n);
+        uint4 four = fetch<uint4, M>(first + 4 * n * TILE_THREADS);
         words[4 * n] = four.x, words[4 * n + 1] = four.y, words[4 * n + 2] = four.z, words[4 * n + 3] = four.w;
     }
     if constexpr (COUNT % 4 == 2) {
-        uint2 two = fetch<uint2>(tile, first_slot + COUNT - 2);
+        uint2 two = fetch<uint2, M>(first + (COUNT - 2) * TILE_THREADS);
         words[COUNT - 2] = two.x, words[COUNT - 1] = two.y;
     }
 }
 template <int M, int COUNT>
 __device__ inline void keep(const Tile<M>& tile, int first_slot, const unsigned (&words)[COUNT]) {
     static_assert(COUNT % 2 == 0, "words go by two");
+    unsigned* first = slot_of(tile, first_slot);
 #pragma unroll
     for (int n = 0; n < COUNT / 4; n++)
-        keep_one(tile, first_slot + 4 * n, uint4{words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3]});
-    if constexpr (COUNT % 4 == 2) keep_one(tile, first_slot + COUNT - 2, uint2{words[COUNT - 2], words[COUNT - 1]});
+        keep_one<uint4, M>(first + 4 * n * TILE_THREADS, {words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3]});
+    if constexpr (COUNT % 4 == 2) keep_one<uint2, M>(first + (COUNT - 2) * TILE_THREADS, {words[COUNT - 2], words[COUNT - 1]});
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
@@ -349,8 +379,38 @@ __device__ inline void halve(float (&x)[COUNT], int count, int bit) {
     }
 }
 
-// 1/(1 + e⁻ˣ) by the fast exponential: its error of 2⁻²¹ is far below that of 16 bits.
-__device__ inline float logistic(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+// Functions of the GPU's own unit: relative errors of 2⁻²² are far below those of 16 bits.  What is below 2⁻¹²⁶ counts
+// as zero, which saves half of the instructions.
+#ifdef EMULATED
+inline float fast_exp2(float x) { return exp2f(x); }
+inline float fast_reciprocal(float x) { return 1.0f / x; }
+inline float fast_root(float x) { return sqrtf(x); }
+inline float fast_inverse_root(float x) { return 1.0f / sqrtf(x); }
+#else
+__device__ inline float fast_exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_root(float x) {
+    float y;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif
+
+// 1/(1 + e⁻ˣ)
+__device__ inline float logistic(float x) { return fast_reciprocal(1.0f + fast_exp2(-1.44269504f * x)); }
 __device__ inline float tile_silu(float x) { return x * logistic(x); }
 __device__ inline float tile_silu_slope(float x) {
     float s = logistic(x);

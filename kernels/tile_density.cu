@@ -13,12 +13,13 @@
 // How many components of densities fit into so many halves.
 __device__ inline int components_at_once(int halves, int rows, int stride) { return min(COMPONENTS, halves / (rows * stride)); }
 
-// Rows of sixteen m = 2i + (0 or 1) that a half of the warps has of what is T channels wide.
-template <int M>
+// Rows of sixteen m = 2i + (0 or 1) that a half of the warps has, `WIDTH` channels a warp: of what is T channels wide, or
+// of twice as many.
+template <int M, int WIDTH = 8>
 struct ByHalves {
     static constexpr int COUNT = (M + 1) / 2;
     int group = threadIdx.x / WARP % (TILE_WARPS / 2), side = threadIdx.x / WARP / (TILE_WARPS / 2);
-    int channel = 8 * group + 2 * (threadIdx.x % 4);
+    int channel = WIDTH * group + 2 * (threadIdx.x % 4);
     __device__ bool has(int i) const { return 2 * i + side < M; }
     __device__ int first_row(int i) const { return has(i) ? 16 * (2 * i + side) : 0; }
     __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
@@ -186,8 +187,8 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
 #pragma unroll
     for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
         if (!by_halves.has(n / 2)) continue;
-        float low = sqrtf(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
-        float high = sqrtf(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
+        float low = fast_root(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
+        float high = fast_root(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
         word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
     }
 }

@@ -175,5 +175,4 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
         before = now;
         now = eight(made, row * STRIDE_F + f8);
     }
-    __syncthreads();
 }

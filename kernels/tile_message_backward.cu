@@ -218,5 +218,4 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
             by_pairs.finish(tile, row, start, lane);
         }
     }
-    __syncthreads();
 }
