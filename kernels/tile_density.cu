@@ -71,28 +71,22 @@ __device__ inline float2 harmonics_of(int t, const float (&u)[3]) {
     }
 }
 
+// Elements whose densities are summed up at once.
+constexpr int ELEMENTS_IN_HAND = 3;
+
 // The densities of a row,  A_c[e, k] = Σ_b Y_c(u_b) B_k(r_b) over neighbours b of element e,  as products
 // with the neighbours inside: components are rows, radial functions columns.  `store` gets numbers k and
 // k + 1 of component c and element e.
 template <int M, class Store>
-__device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, Store store) {
-    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-    int count = tile.count[row];
+__device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, unsigned lane, Store store) {
+    int g = lane / 4, t = lane % 4, count = tile.count[row];
     const Slot* slots = tile.slots(row);
-    for (int e = 0; e < elements; e++) {
-        float sum[2][4] = {};
+    for (int first = 0; first < elements; first += ELEMENTS_IN_HAND) {
+        float sum[ELEMENTS_IN_HAND][2][4] = {};
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
             Sixteen near(slots + start);
-            unsigned any = 0, of_element = 0;  // of neighbours 2t, 2t + 1, and of the eight behind, a bit each
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                unsigned lanes = __ballot_sync(WHOLE_WARP, near.element[half] == e);
-                of_element |= (lanes >> 8 * t & 1 | lanes >> 8 * t + 3 & 2) << 2 * half;
-                any |= lanes;
-            }
-            if (any == 0) continue;
-            unsigned y[4];
+            unsigned y[4], basis[4];
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const float(&u)[3] = near.u[half];
@@ -100,17 +94,32 @@ __device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, 
                 y[2 * half] = transposed(two_halves(eight.x, eight.y));
                 y[2 * half + 1] = COMPONENTS == 9 ? transposed(t == 0 ? two_halves(fmaf(1.5f, u[2] * u[2], -0.5f), 0.0f) : 0) : 0;
             }
-            unsigned first = (of_element & 1 ? 0xFFFF : 0) | (of_element & 2 ? 0xFFFF0000 : 0);
-            unsigned second = (of_element & 4 ? 0xFFFF : 0) | (of_element & 8 ? 0xFFFF0000 : 0);
 #pragma unroll
-            for (int n = 0; n < 2; n++)
-                multiply_add(sum[n], y, {transposed(near.basis[2 * n]) & first, transposed(near.basis[2 * n + 1]) & second});
+            for (int i = 0; i < 4; i++) basis[i] = transposed(near.basis[i]);
+#pragma unroll
+            for (int i = 0; i < ELEMENTS_IN_HAND; i++) {
+                // Lanes of neighbours 2t and 2t + 1, and of the eight behind: all bits of a half of a word each.
+                unsigned here[2], any = 0;
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    unsigned lanes = __ballot_sync(WHOLE_WARP, near.element[half] == first + i);
+                    here[half] = (lanes >> 8 * t & 1) * 0xFFFFu | (lanes >> 8 * t + 4 & 1) * 0xFFFF0000u;
+                    any |= lanes;
+                }
+                if (any == 0) continue;
+#pragma unroll
+                for (int n = 0; n < 2; n++) multiply_add(sum[i][n], y, {basis[2 * n] & here[0], basis[2 * n + 1] & here[1]});
+            }
         }
 #pragma unroll
-        for (int n = 0; n < 2; n++) {
-            int k = 8 * n + 2 * t;
-            if (g < COMPONENTS) store(g, e, k, two_halves(sum[n][0], sum[n][1]));
-            if (8 + g < COMPONENTS) store(8 + g, e, k, two_halves(sum[n][2], sum[n][3]));
+        for (int i = 0; i < ELEMENTS_IN_HAND; i++) {
+            if (first + i >= elements) break;
+#pragma unroll
+            for (int n = 0; n < 2; n++) {
+                int k = 8 * n + 2 * t;
+                if (g < COMPONENTS) store(g, first + i, k, two_halves(sum[i][n][0], sum[i][n][1]));
+                if (8 + g < COMPONENTS) store(8 + g, first + i, k, two_halves(sum[i][n][2], sum[i][n][3]));
+            }
         }
     }
 }
@@ -129,8 +138,9 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int last = min(COMPONENTS, first + at_once);
         // The last warps begin: the first ones look for faults.
+        unsigned lane = lane_of_warp();
         for (int row = TILE_WARPS - 1 - threadIdx.x / WARP; row < tile.batch.rows; row += TILE_WARPS)
-            densities_of(tile, student.elements, row, [&](int c, int e, int k, unsigned two) {
+            densities_of(tile, student.elements, row, lane, [&](int c, int e, int k, unsigned two) {
                 if (c >= first && c < last) word(tile.phi(), ((c - first) * ROWS + row) * stride + e * RADIAL + k) = two;
             });
         __syncthreads();

@@ -89,10 +89,13 @@ __device__ inline void add_filtered(unsigned (&product)[2], const unsigned (&fil
         product[half] = times_add(filter[2 * half + 1], s[1][half], times_add(filter[2 * half], s[0][half], product[half]));
 }
 
+// Blocks of channels that a warp has in hand at once: while products of one are made, it waits for those of the other.
+constexpr int BLOCKS_IN_HAND = 2;
+
 // Into how many parts rows are cut: rounds of the warps are shortest, and of equals the fewest.
 __device__ inline int message_parts(int rows) {
     int best = 1, least = CHANNELS * 1024;
-    for (int parts = 1; parts <= 4; parts *= 2) {
+    for (int parts = 1; parts <= 4 && parts * BLOCKS_IN_HAND <= MESSAGE_BLOCKS; parts *= 2) {
         int rounds = (rows * parts + TILE_WARPS - 1) / TILE_WARPS, length = rounds * (MESSAGE_BLOCKS / parts);
         if (length < least) best = parts, least = length;
     }
@@ -102,68 +105,92 @@ __device__ inline int message_parts(int rows) {
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
 template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M;
-    Half* made = tile.h();
+    constexpr int ROWS = 16 * M, BLOCKS = BLOCKS_IN_HAND;
     unsigned lane = lane_of_warp();
-    int g = lane / 4, t = lane % 4;
+    int t = lane % 4, own = lane / 4 + t / 2 * 8;
     // A warp takes one row's part of the channels after the other; rows are cut into as few parts as keep all warps busy.
-    int parts = message_parts(tile.batch.rows), blocks = MESSAGE_BLOCKS / parts;
+    int parts = message_parts(tile.batch.rows), channels = CHANNELS / parts;
     for (int n = threadIdx.x / WARP; n < parts * tile.batch.rows; n += TILE_WARPS) {
-        int row = n / parts, first_block = n % parts * blocks, count = tile.count[row];
+        int row = n / parts, first_channel = n % parts * channels, count = tile.count[row];
+        int element = tile.batch.element[row];
         const Slot* slots = tile.slots(row);
         MessageNear near;
         if (count > 0) near = MessageNear(slots, lane);
 #pragma unroll 1
-        for (int block = first_block; block < first_block + blocks; block++) {
-            int channel = 16 * block, own_channel = channel + g + t / 2 * 8;
+        for (int channel = first_channel; channel < first_channel + channels; channel += 16 * BLOCKS) {
             // What comes from far is asked for early.
-            int by_element = tile.batch.element[row] * CHANNELS + own_channel;
-            float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
-            unsigned filter[3][4];
+            float gate[BLOCKS], gate_scalar[BLOCKS];
+            const float *gates = student.gate_vector + element * CHANNELS + channel + own;
+            const float *gates_scalar = student.gate_scalar + element * CHANNELS + channel + own;
 #pragma unroll
-            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel, lane));
-            float sum[4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
+            for (int i = 0; i < BLOCKS; i++) gate[i] = __ldg(gates + 16 * i), gate_scalar[i] = __ldg(gates_scalar + 16 * i);
+            const Half *filters = filter_at(tile, 0, channel, lane), *phi = tile.phi() + channel, *v = tile.v() + channel;
+            float sum[BLOCKS][4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
                 if (count > 16) near = MessageNear(slots + start, lane);
-                unsigned a[4], b[4], c[4];
-                near.load_phi(a, tile.phi() + channel);
-                near.load_phi(b, tile.phi() + CHANNELS + channel);
-                near.load_phi(c, tile.phi() + 2 * CHANNELS + channel);
-                unsigned s[2][2] = {}, product[2];
+                unsigned filter[BLOCKS][4], a[BLOCKS][4], b[BLOCKS][4], c[BLOCKS][4], filter_c[BLOCKS][4];
+                unsigned s[BLOCKS][2][2] = {}, product[BLOCKS][2];
 #pragma unroll
-                for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
-                filtered(product, filter[0], s);
-                multiply_add(sum, product, into_column(0, lane));
+                for (int i = 0; i < BLOCKS; i++) {
+                    near.load_phi(a[i], phi + 16 * i);
+                    load_matrices(filter[i], filters + 16 * RADIAL * i);
+                    near.load_phi(c[i], phi + 2 * CHANNELS + 16 * i);
+                    near.load_phi(b[i], phi + CHANNELS + 16 * i);
+                }
+#pragma unroll
+                for (int i = 0; i < BLOCKS; i++)
+#pragma unroll
+                    for (int n = 0; n < 2; n++) multiply_add(s[i][n], a[i], near.by_basis(n));
+#pragma unroll
+                for (int i = 0; i < BLOCKS; i++) {
+                    filtered(product[i], filter[i], s[i]);
+                    load_matrices(filter[i], filters + (CHANNELS + 16 * i) * RADIAL);
+                    load_matrices(filter_c[i], filters + (2 * CHANNELS + 16 * i) * RADIAL);
+                }
+#pragma unroll
+                for (int i = 0; i < BLOCKS; i++) multiply_add(sum[i], product[i], into_column(0, lane));
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
-                    unsigned v[4];
-                    near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel);
+                    unsigned along[BLOCKS][2][2] = {}, carried[BLOCKS][2][2] = {};
 #pragma unroll
-                    for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
-                    unsigned along[2][2] = {}, carried[2][2] = {};
+                    for (int i = 0; i < BLOCKS; i++) {
+                        near.load_channels(a[i], v + axis * ROWS * STRIDE_F + 16 * i);
 #pragma unroll
-                    for (int n = 0; n < 2; n++) {
-                        multiply_add(along[n], b, near.by_along(axis, n));
-                        multiply_add(carried[n], v, near.by_basis(n));
+                        for (int n = 0; n < 2; n++) multiply_add(along[i][n], b[i], near.by_along(axis, n));
                     }
-                    filtered(product, filter[1], along);
-                    add_filtered(product, filter[2], carried);
-                    multiply_add(sum, product, into_column(1 + axis, lane));
+#pragma unroll
+                    for (int i = 0; i < BLOCKS; i++) {
+#pragma unroll
+                        for (int k = 0; k < 4; k++) a[i][k] = times(c[i][k], a[i][k]);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) multiply_add(carried[i][n], a[i], near.by_basis(n));
+                        filtered(product[i], filter[i], along[i]);
+                    }
+#pragma unroll
+                    for (int i = 0; i < BLOCKS; i++) {
+                        add_filtered(product[i], filter_c[i], carried[i]);
+                        multiply_add(sum[i], product[i], into_column(1 + axis, lane));
+                    }
                 }
             }
-            float of[2] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3]};
-            auto make = [&](int axis, float sum) {
-                int at = (axis * ROWS + row) * STRIDE_F + own_channel;
-                made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
-            };
-            if (t % 2 == 0) {
-                float& q = tile.q()[row * STRIDE_Q + own_channel];
-                q = fmaf(gate_scalar, of[0], q);
-                make(0, of[1]);
-            } else {
-                make(1, of[0]);
-                make(2, of[1]);
+            const Half* v_own = v + row * STRIDE_F + own;
+            Half* made = tile.h() + row * STRIDE_F + channel + own;
+            float* q = tile.q() + row * STRIDE_Q + channel + own;
+#pragma unroll
+            for (int i = 0; i < BLOCKS; i++) {
+                float of[2] = {t < 2 ? sum[i][0] : sum[i][2], t < 2 ? sum[i][1] : sum[i][3]};
+                auto make = [&](int axis, float sum) {
+                    int at = axis * ROWS * STRIDE_F + 16 * i;
+                    made[at] = half_of(fmaf(gate[i], sum, float_of(v_own[at])));
+                };
+                if (t % 2 == 0) {
+                    q[16 * i] = fmaf(gate_scalar[i], of[0], q[16 * i]);
+                    make(0, of[1]);
+                } else {
+                    make(1, of[0]);
+                    make(2, of[1]);
+                }
             }
             __syncwarp();
         }
@@ -173,6 +200,6 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
         int row = n / (CHANNELS / 8), f8 = n % (CHANNELS / 8) * 8;
         uint4 &now = eight(tile.v(), row * STRIDE_F + f8), &before = eight(tile.v_before(), row * CHANNELS + f8);
         before = now;
-        now = eight(made, row * STRIDE_F + f8);
+        now = eight(tile.h(), row * STRIDE_F + f8);
     }
 }
