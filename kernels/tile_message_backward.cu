@@ -3,6 +3,14 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
+// The vectors before the message and the gradients by them that a lane needs in one block.  They come from far, so they
+// are asked for while the block before is worked on: behind its last product, because the assembler lets a load sink to
+// its use wherever it can, but not round a loop.
+struct MessageBefore {
+    unsigned v[3][2];      // channels 2t and 2t + 1 of each eight
+    Half own_v[3], own_dv[3];
+};
+
 // Where a lane reads and writes in the channels of one block.
 template <int M>
 struct MessagePlace {
@@ -28,6 +36,17 @@ struct MessagePlace {
         return const_cast<Half&>(own_v[BEHIND + axis * 16 * M * CHANNELS]);
     }
 
+    __device__ void load(MessageBefore& before) const {
+        constexpr int AXIS = 16 * M * CHANNELS;
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) before.v[axis][i] = *reinterpret_cast<const unsigned*>(v + axis * AXIS + 8 * i);
+            before.own_v[axis] = own_v[axis * AXIS];
+            before.own_dv[axis] = own_dv(axis);
+        }
+    }
+
     __device__ void next_block() {
         near.channels += 16, near.neighbours += 16;
         filter += 16 * RADIAL, phi += 16, own_phi += 16, v += 16, own_v += 16, waiting += 5 * 16;
@@ -38,16 +57,12 @@ struct MessagePlace {
 // neighbours than those, what was summed up before waits; the last ones' turn leaves gradients in place of φ and of
 // `dv_before`.
 template <int M>
-__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, bool alone, bool first, bool last) {
+__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, const MessageBefore& before,
+                                                           bool alone, bool first, bool last) {
     constexpr int ROWS = 16 * M;
     const MessageNear& near = place.near;
     unsigned lane = place.lane;
-    // Vectors come from far, so they are asked for first.
-    Half v[3] = {}, dv[3] = {};
-    if (lane & 1) {
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) v[axis] = place.own_v[axis * ROWS * CHANNELS], dv[axis] = place.own_dv(axis);
-    }
+    const Half(&v)[3] = before.own_v, (&dv)[3] = before.own_dv;
     // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
     float sum[4] = {}, third[4] = {};
     {
@@ -116,14 +131,9 @@ struct MessageByPairs {
 
     // Adds the channels of one block.
     template <int M>
-    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place) {
+    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place, const unsigned (&v)[3][2]) {
         constexpr int ROWS = 16 * M;
         const MessageNear& near = place.near;
-        unsigned v[3][2];
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++)
-#pragma unroll
-            for (int i = 0; i < 2; i++) v[axis][i] = *reinterpret_cast<const unsigned*>(place.v + axis * ROWS * CHANNELS + 8 * i);
         // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
         unsigned d[4], e[4], w[3][4], phi_ab[4], phi_c[2];
 #pragma unroll
@@ -209,11 +219,14 @@ __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const
         for (int start = 0; start < count; start += 16) {
             MessagePlace<M> place(tile, row, start, waiting, lane);
             MessageByPairs by_pairs;
+            MessageBefore before;
+            place.load(before);
 #pragma unroll 1
             for (int block = 0; block < MESSAGE_BLOCKS; block++) {
-                by_pairs.add(tile, place);
-                message_backward_by_sender(tile, place, count <= 16, start == 0, start + 16 >= count);
+                by_pairs.add(tile, place, before.v);
+                message_backward_by_sender(tile, place, before, count <= 16, start == 0, start + 16 >= count);
                 place.next_block();
+                if (block + 1 < MESSAGE_BLOCKS) place.load(before);
             }
             by_pairs.finish(tile, row, start, lane);
         }
