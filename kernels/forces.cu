@@ -3,12 +3,14 @@
 //     ∂E/∂d = ∂E/∂r u + (∂E/∂u − (∂E/∂u · u) u)/r       d_ab = x_b − x_a
 //     F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba)                   E = E_ref + Σ_a E_a
 //
-// and what the analytic terms add: U = ½ k Σ |x|², a well at the origin.
+// and what needs no pair's gradient: dispersion, whose energy goes to the rows', and U = ½ k Σ |x|², a
+// well at the origin.
 //
 // Sums run over a molecule's own atoms, in f64 and in a fixed order.
 //
-// Shapes: gradients (P, 4), energies (M,) → forces (M, 3), energies (R,)
+// Shapes: gradients (P, 4), energies (M,), positions (M, 3) → forces (M, 3), energies (R,)
 #pragma once
+#include "dispersion.cu"
 #include "sizes.cuh"
 
 constexpr int FORCES_THREADS = 128;
@@ -25,9 +27,11 @@ __device__ inline double3 gradient_of_pair(const Pairs& pairs, size_t pair) {
 // The work of a warp on one row, a lane a neighbour; a replica that has just failed keeps its forces.
 __device__ inline void forces_of(
     // constant
-    int row, const Batch& batch,
+    int row, const Batch& batch, const Dispersion& dispersion,
     // in
     const Pairs& pairs, const Progress& progress,
+    // in and out; absent without a student
+    double* energy_of_row_ev,
     // out
     const State& state) {
     int lane = threadIdx.x % WARP;
@@ -43,6 +47,17 @@ __device__ inline void forces_of(
         force[1] += there.y - back.y;
         force[2] += there.z - back.z;
     }
+    if (dispersion.table) {
+        const double* x = state.position_ang + 3 * size_t(of.first_row);
+        const float4* entries = dispersion.table + batch.element[row] * dispersion.elements;
+        double energy = 0.0;
+        for (int b = lane; b < of.atoms; b += WARP) {
+            const float4& entry = entries[batch.element[of.first_row + b]];
+            add_dispersion<Exactly>(float(dispersion.cutoff_ang), entry, x + 3 * size_t(a), x + 3 * size_t(b), energy, force);
+        }
+        energy = sum_over_warp(energy);
+        if (lane == 0) energy_of_row_ev[row] += energy;
+    }
     for (int axis = 0; axis < 3; axis++) {
         double sum = sum_over_warp(force[axis]);
         if (lane == 0) state.force_ev_per_ang[3 * size_t(row) + axis] = sum;
@@ -51,9 +66,9 @@ __device__ inline void forces_of(
 
 // One warp a row.
 extern "C" __global__ void __launch_bounds__(FORCES_THREADS) forces(
-    Batch batch, Pairs pairs, Progress progress, State state) {
+    Batch batch, Dispersion dispersion, Pairs pairs, Progress progress, double* energy_of_row_ev, State state) {
     int row = (blockIdx.x * FORCES_THREADS + threadIdx.x) / WARP;
-    if (row < batch.rows) forces_of(row, batch, pairs, progress, state);
+    if (row < batch.rows) forces_of(row, batch, dispersion, pairs, progress, energy_of_row_ev, state);
 }
 
 // The work of a warp on one replica: adds up its energy, adds the terms, and looks whether all is finite.

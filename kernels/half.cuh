@@ -14,6 +14,8 @@ struct Pair16 {
 
 #ifdef EMULATED
 
+inline unsigned lane_of_warp() { return threadIdx.x % 32; }
+
 inline unsigned two_halves(float low, float high) { return _cvtss_sh(low, 0) | unsigned(_cvtss_sh(high, 0)) << 16; }
 inline Pair16 two_floats(unsigned halves) { return {_cvtsh_ss(halves & 0xFFFF), _cvtsh_ss(halves >> 16)}; }
 inline Half half_of(float x) { return _cvtss_sh(x, 0); }
@@ -26,12 +28,26 @@ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
 
 inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) { emulator::multiply_add(sum, a, b); }
 
+inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
+    Pair16 first = two_floats(sum[0]), second = two_floats(sum[1]);
+    float wide[4] = {first.low, first.high, second.low, second.high};
+    emulator::multiply_add(wide, a, b);
+    sum[0] = two_halves(wide[0], wide[1]), sum[1] = two_halves(wide[2], wide[3]);
+}
+
 inline void load_matrices(unsigned (&a)[4], const Half* row) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     for (int n = 0; n < 4; n++) {
         size_t from = __shfl_sync(0xFFFFFFFFu, size_t(row), 8 * n + g);
         std::memcpy(&a[n], reinterpret_cast<const Half*>(from) + 2 * t, 4);
     }
+}
+
+// The first two of four.
+inline void load_matrices(unsigned (&a)[2], const Half* row) {
+    unsigned four[4];
+    load_matrices(four, row);
+    a[0] = four[0], a[1] = four[1];
 }
 
 inline void load_transposed(unsigned (&a)[4], const Half* row) {
@@ -43,9 +59,21 @@ inline void load_transposed(unsigned (&a)[4], const Half* row) {
     }
 }
 
+inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    emulator::multiply_add(sum, {a[0], a[1], 0, 0}, {b, 0});
+}
+
+inline void copy_sixteen_bytes(Half* to, const Half* from) { std::memcpy(to, from, 16); }
+inline void wait_for_copies() {}
+
 inline unsigned times(unsigned a, unsigned b) {
     Pair16 x = two_floats(a), y = two_floats(b);
     return two_halves(x.low * y.low, x.high * y.high);
+}
+
+inline unsigned times_add(unsigned a, unsigned b, unsigned c) {
+    Pair16 x = two_floats(a), y = two_floats(b), z = two_floats(c);
+    return two_halves(x.low * y.low + z.low, x.high * y.high + z.high);
 }
 
 inline unsigned transposed(unsigned two) {
@@ -55,6 +83,14 @@ inline unsigned transposed(unsigned two) {
 }
 
 #else
+
+// The lane, in a register: that it comes out of a shuffle keeps the compiler from reading the thread's number again,
+// which takes longer than many a product, wherever an address needs it.
+__device__ inline unsigned lane_of_warp() {
+    unsigned lane;
+    asm volatile("shfl.sync.idx.b32 %0, %1, %1, 0x1f, 0xffffffff;" : "=r"(lane) : "r"(threadIdx.x % 32));
+    return lane;
+}
 
 __device__ inline unsigned two_halves(float low, float high) {
     unsigned halves;
@@ -92,6 +128,12 @@ __device__ inline void load_matrices(unsigned (&a)[4], const Half* row) {
                  : "memory");
 }
 
+// the same of two matrices, where lanes from 16 on point at nothing,
+__device__ inline void load_matrices(unsigned (&a)[2], const Half* row) {
+    unsigned address = unsigned(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(a[0]), "=r"(a[1]) : "r"(address) : "memory");
+}
+
 // or of column g.
 __device__ inline void load_transposed(unsigned (&a)[4], const Half* row) {
     unsigned address = unsigned(__cvta_generic_to_shared(row));
@@ -107,6 +149,15 @@ __device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
     load_matrices(a, x + lane % 16 * stride + lane / 16 * 8);
 }
 
+// From global to shared memory while the thread goes on; they are there after `wait_for_copies` and a barrier.
+__device__ inline void copy_sixteen_bytes(Half* to, const Half* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+                 :
+                 : "r"(unsigned(__cvta_generic_to_shared(to))), "l"(__cvta_generic_to_global(from))
+                 : "memory");
+}
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Products of two numbers with two numbers, rounded to 16 bits.
 __device__ inline unsigned times(unsigned a, unsigned b) {
     unsigned product;
@@ -114,10 +165,32 @@ __device__ inline unsigned times(unsigned a, unsigned b) {
     return product;
 }
 
+// and of two numbers more.
+__device__ inline unsigned times_add(unsigned a, unsigned b, unsigned c) {
+    unsigned sum;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+    return sum;
+}
+
 __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie they are a
+// left factor of eight columns.
+__device__ inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%0, %1};"
+        : "+r"(sum[0]), "+r"(sum[1])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// With eight numbers inside, (16 × 8) · (8 × 8).
+__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Of a matrix of 8 × 8, lane 4g + t has numbers 2t and 2t + 1 of row g; of what returns, of column g.
@@ -128,3 +201,6 @@ __device__ inline unsigned transposed(unsigned two) {
 }
 
 #endif
+
+// A lane's word of a right factor of 8 × 8 that adds up the columns of a left one, into columns c and c + 4.
+__device__ inline unsigned into_column(unsigned c, unsigned lane) { return lane / 4 % 4 == c ? 0x3C003C00 : 0; }

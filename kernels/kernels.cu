@@ -19,6 +19,8 @@
 
 #include "readout.cu"
 
+#include "dispersion.cu"
+
 #include "forces.cu"
 
 #include "tile.cu"
@@ -37,6 +39,7 @@ extern "C" __device__ const int kernel_sizes[] = {
     DENSITY_THREADS,   DENSITY_BACKWARD_THREADS,                 PRODUCT_THREADS,
     TILE_COLUMNS,      READOUT_THREADS, FORCES_THREADS,          INTEGRATE_THREADS,
     sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
+    sizeof(Dispersion),
     PIECES_MAX,        TILE_THREADS,    TILE_STAGES,
     Regions<1>::BYTES, Regions<2>::BYTES,                        Regions<3>::BYTES, Regions<4>::BYTES,
     TILE_SCRATCH<1>,   TILE_SCRATCH<2>, TILE_SCRATCH<3>,         TILE_SCRATCH<4>,

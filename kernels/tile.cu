@@ -197,7 +197,6 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
-    __syncthreads();
     watch.lap(STAGE_DENSITY);
     tile_update<M, 0>(tile, student);
     watch.lap(STAGE_UPDATE_1);
@@ -220,7 +219,7 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
     tile_density_backward(tile, student);
     watch.lap(STAGE_DENSITY_BACKWARD);
 
-    tile_forces(tile);
+    tile_forces(tile, student);
     __syncthreads();
     for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
         energies_of(replica, tile.batch, tile.reference_ev, analytic.well_ev_per_ang2, analytic.wells, tile.energy_of_row_ev,

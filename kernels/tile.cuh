@@ -61,6 +61,7 @@ struct TileStudent {
     TileDense readout;
     const float *readout_weight, *readout_bias;             // (F/2,), (1,)
     const double *repulsion, *core;                         // (E, E, 3), the core is absent or the same
+    const float4* dispersion;                               // (E, E) as Dispersion has it, or absent
     double cutoff_ang;
     float norm_epsilon;
     int elements;
@@ -73,15 +74,18 @@ alignas(16) static unsigned char tile_shared[227 << 10];
 extern __shared__ __align__(16) unsigned char tile_shared[];
 #endif
 
-// Words that a thread keeps for itself, from the forward to the backward pass: it has 2 M rows.
+// Words that a thread keeps for itself, from the forward to the backward pass: it has two rows of each of M sixteens.
 template <int M>
 struct Own {
-    static constexpr int ROWS = 2 * M;
-    static constexpr int UV = 0;                           // U and V of 2 layers, 3 axes each
-    static constexpr int DOT = UV + 2 * ROWS * 6;          // U·V of 2 layers
-    static constexpr int FACTORS = DOT + 2 * ROWS;         // c and b of 2 layers
-    static constexpr int BEFORE = FACTORS + 2 * ROWS * 2;  // before the silu of update 1, update 2 and φ
-    static constexpr int TENSOR = BEFORE + 3 * ROWS;       // t, 5 components, of the rows that a half of the warps has
+    static constexpr int MIXED = 14, FACTORS_OF = 4;
+    static constexpr int UV = 0;                                  // U, V and U·V of 2 layers, see MixedWords
+    static constexpr int FACTORS = UV + 2 * M * MIXED;            // c and b of 2 layers
+    static constexpr int BEFORE = FACTORS + 2 * M * FACTORS_OF;   // before the silu of update 1, update 2 and φ
+    static constexpr int TENSOR = BEFORE + 3 * M * 2;             // t, 5 components, of the rows that a half of the warps has
+    static __device__ constexpr int uv(int layer, int m) { return UV + (layer * M + m) * MIXED; }
+    static __device__ constexpr int factors(int layer, int m) { return FACTORS + (layer * M + m) * FACTORS_OF; }
+    static __device__ constexpr int before(int layer, int m) { return BEFORE + (layer * M + m) * 2; }
+    static __device__ constexpr int tensor(int i, int component) { return TENSOR + (i * 5 + component) * 2; }
     static constexpr int WORDS = TENSOR + (M + 1) / 2 * 2 * 5;
 };
 
@@ -101,9 +105,8 @@ struct Scratch {
     static constexpr int V_BEFORE = OWN + Own<M>::WORDS * TILE_THREADS * 4;           // (3, M, F) halves: vectors before the message
     static constexpr int DV_BEFORE = V_BEFORE + 3 * ROWS * CHANNELS * 2;              // (3, M, F) halves: the gradient by them
     static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M) slots: neighbours of each row, in sixteens
-    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M, 2) float4: gradients by pairs of the message,
-                                                                                      // by half of the channels each
-    static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * 2 * int(sizeof(float4));  // (M, M) float4: dE/dd of a row and its partner, and r;
+    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M) float4: gradients by pairs of the message
+    static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * int(sizeof(float4));      // (M, M) float4: dE/dd of a row and its partner, and r;
                                                                                       // at first repulsion's dE/dr
     static constexpr int BYTES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
 };
@@ -124,11 +127,13 @@ constexpr bool ON_CHIP = false;
 template <int M>
 struct Regions {
     static constexpr int ROWS = 16 * M;
+    // What rows of more than sixteen neighbours have summed up in the message backward waits in x, five numbers a channel.
+    static constexpr int WAITING = M == 1 ? 0 : TILE_WARPS * CHANNELS * 5 * 4;
     static constexpr int V = 0;
     static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
     static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
     static constexpr int X = H + ROWS * STRIDE_F * 2;
-    static constexpr int Q = X + ROWS * STRIDE_X * 2;
+    static constexpr int Q = X + (ROWS * STRIDE_X * 2 > WAITING ? ROWS * STRIDE_X * 2 : WAITING);
     static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
     // See lay_out: eight-byte and four-byte numbers for each row or replica.
@@ -136,7 +141,8 @@ struct Regions {
     static constexpr int SCRATCH = (STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS) + 15) / 16 * 16;
     static constexpr int BYTES = SCRATCH + (ON_CHIP<M> ? Scratch<M>::BYTES : 0);
     static_assert(BYTES <= 227 << 10, "a block's shared memory");
-    static constexpr int FORWARD_DENSITIES = (X - PHI) / 2, BACKWARD_DENSITIES = (FILTER - X) / 2;  // in halves
+    // In halves, as many for each row of all tiles: in how many portions densities come is seen in the bits.
+    static constexpr int FORWARD_DENSITIES = ROWS * (STRIDE_PHI + STRIDE_F), BACKWARD_DENSITIES = ROWS * (STRIDE_X + 2 * STRIDE_Q);
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
 };
@@ -197,7 +203,7 @@ struct Tile {
     __device__ Half* v_before() const { return kept<Half>(Scratch<M>::V_BEFORE); }
     __device__ Half* dv_before() const { return kept<Half>(Scratch<M>::DV_BEFORE); }
     __device__ Slot* slots(int row) const { return kept<Slot>(Scratch<M>::SLOTS) + row * ROWS; }
-    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M>::PARTIAL) + (row * ROWS + slot) * 2; }
+    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M>::PARTIAL) + row * ROWS + slot; }
     __device__ float4& gradient(int row, int partner) const { return kept<float4>(Scratch<M>::GRADIENT)[row * ROWS + partner]; }
 };
 
@@ -240,7 +246,9 @@ __device__ inline void product(float (&sum)[M][N][4], const Half* x, int stride,
 }
 
 // Columns of a matrix in the registers of the warp that owns them: DEPTH sixteens of rows, N groups of
-// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.
+// eight.  They come from far, so they are asked for before a barrier and used for all rows after it.  Loads of what
+// never changes (`__ldg`) the assembler lets sink below the barrier, others not; nobody else in the block wants these
+// columns, so they pass by the first cache.
 template <int N, int DEPTH>
 struct Columns {
     uint2 of[DEPTH][N];
@@ -251,34 +259,58 @@ struct Columns {
         for (int n = 0; n < N; n++) {
             const uint2* group = matrix.group(group_of(n));
 #pragma unroll
-            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldg(group + k * WARP);
+            for (int k = 0; k < DEPTH; k++) of[k][n] = __ldcg(group + k * WARP);
         }
     }
 
-    // sum[n] += sixteen rows of x times the rows FIRST … LAST − 1 of the columns, in sixteens.  Even and odd
+    // sum[n] += sixteen rows of x (see Place::left) times the columns.  Even and odd
     // sixteens are summed apart: a product waits for the one before it in the same sum.
-    template <int FIRST = 0, int LAST = DEPTH>
-    __device__ void multiply(float (&sum)[N][4], const Half* x, int stride) const {
-        float odd[N][4] = {};
+    __device__ void multiply(float (&sum)[N][4], const Half* x) const { multiply(reinterpret_cast<float(&)[1][N][4]>(sum), x, 0); }
+
+    // The same for R sixteens of rows, `distance` numbers apart, which do not wait for each other.
+    template <int R>
+    __device__ void multiply(float (&sum)[R][N][4], const Half* x, int distance) const {
+        float odd[R][N][4] = {};
 #pragma unroll
-        for (int k = FIRST; k < LAST; k++) {
-            unsigned a[4];
-            load_rows(a, x + 16 * (k - FIRST), stride);
+        for (int k = 0; k < DEPTH; k++)
 #pragma unroll
-            for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[n] : odd[n], a, of[k][n]);
-        }
+            for (int r = 0; r < R; r++) {
+                unsigned a[4];
+                load_matrices(a, x + r * distance + 16 * k);
 #pragma unroll
-        for (int n = 0; n < N; n++)
+                for (int n = 0; n < N; n++) multiply_add(k % 2 == 0 ? sum[r][n] : odd[r][n], a, of[k][n]);
+            }
 #pragma unroll
-            for (int i = 0; i < 4; i++) sum[n][i] += odd[n][i];
+        for (int r = 0; r < R; r++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) sum[r][n][i] += odd[r][n][i];
     }
 };
 
+// The thread's number.  The compiler asks for `threadIdx` again wherever it is used, and keeps what it makes of it from
+// one stage to the next, in local memory; this one it keeps in a register, and makes nothing of it before it is there.
+__device__ inline int thread_once() {
+#ifdef EMULATED
+    return threadIdx.x;
+#else
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#endif
+}
+
 // The place of a thread: its first channel, and row `half` of sixteen m.
 struct Place {
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    int thread = thread_once(), warp = thread / WARP, lane = thread % WARP;
     int channel = 8 * warp + 2 * (lane % 4);
     __device__ int row(int m, int half) const { return 16 * m + 8 * half + lane / 4; }
+    // What the lane loads of the left factor of a product.
+    __device__ const Half* left(const Half* x, int stride) const { return x + lane % 16 * stride + lane / 16 * 8; }
+    // Its first number in rows m of an array: what else it has there is at constant distances.
+    template <class T>
+    __device__ T* at(T* array, int stride, int m) const { return array + row(m, 0) * stride + channel; }
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }
@@ -286,28 +318,52 @@ __device__ inline uint4& eight(Half* array, int index) { return *reinterpret_cas
 __device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
 __device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
 
-// A thread's own words; in global memory they pass by the first cache, which the slots need.
+// A thread's own words; in global memory they pass by the first cache, which the slots need.  One T has as many
+// slots as it has words, and those of a thread lie side by side in it.
 template <int M>
-__device__ inline unsigned own(const Tile<M>& tile, int slot) {
-    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
-    if constexpr (ON_CHIP<M>)
-        return *word;
-    else
-        return __ldcg(word);
+__device__ inline unsigned* slot_of(const Tile<M>& tile, int slot) {
+    return tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS;
 }
-template <int M>
-__device__ inline void keep(const Tile<M>& tile, int slot, unsigned kept) {
-    unsigned* word = tile.template kept<unsigned>(Scratch<M>::OWN) + slot * TILE_THREADS + threadIdx.x;
+template <class T, int M>
+__device__ inline T fetch(const unsigned* slot) {
+    const T* own = reinterpret_cast<const T*>(slot) + threadIdx.x;
     if constexpr (ON_CHIP<M>)
-        *word = kept;
+        return *own;
     else
-        __stcg(word, kept);
+        return __ldcg(own);
 }
-// Words to be asked for before a product and used after it: they come from far.
+template <class T, int M>
+__device__ inline void keep_one(unsigned* slot, T kept) {
+    T* own = reinterpret_cast<T*>(slot) + threadIdx.x;
+    if constexpr (ON_CHIP<M>)
+        *own = kept;
+    else
+        __stcg(own, kept);
+}
+// Words by fours, what remains by two: to be asked for before a product and used after it, because they come from
+// far.  Of words kept together the first ones may be asked for alone, by fours.
 template <int M, int COUNT>
 __device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M>& tile, int first_slot) {
+    static_assert(COUNT % 2 == 0, "words go by two");
+    const unsigned* first = slot_of(tile, first_slot);
 #pragma unroll
-    for (int n = 0; n < COUNT; n++) words[n] = own(tile, first_slot + n);
+    for (int n = 0; n < COUNT / 4; n++) {
+        uint4 four = fetch<uint4, M>(first + 4 * n * TILE_THREADS);
+        words[4 * n] = four.x, words[4 * n + 1] = four.y, words[4 * n + 2] = four.z, words[4 * n + 3] = four.w;
+    }
+    if constexpr (COUNT % 4 == 2) {
+        uint2 two = fetch<uint2, M>(first + (COUNT - 2) * TILE_THREADS);
+        words[COUNT - 2] = two.x, words[COUNT - 1] = two.y;
+    }
+}
+template <int M, int COUNT>
+__device__ inline void keep(const Tile<M>& tile, int first_slot, const unsigned (&words)[COUNT]) {
+    static_assert(COUNT % 2 == 0, "words go by two");
+    unsigned* first = slot_of(tile, first_slot);
+#pragma unroll
+    for (int n = 0; n < COUNT / 4; n++)
+        keep_one<uint4, M>(first + 4 * n * TILE_THREADS, {words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3]});
+    if constexpr (COUNT % 4 == 2) keep_one<uint2, M>(first + (COUNT - 2) * TILE_THREADS, {words[COUNT - 2], words[COUNT - 1]});
 }
 
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
@@ -323,8 +379,38 @@ __device__ inline void halve(float (&x)[COUNT], int count, int bit) {
     }
 }
 
-// 1/(1 + e⁻ˣ) by the fast exponential: its error of 2⁻²¹ is far below that of 16 bits.
-__device__ inline float logistic(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+// Functions of the GPU's own unit: relative errors of 2⁻²² are far below those of 16 bits.  What is below 2⁻¹²⁶ counts
+// as zero, which saves half of the instructions.
+#ifdef EMULATED
+inline float fast_exp2(float x) { return exp2f(x); }
+inline float fast_reciprocal(float x) { return 1.0f / x; }
+inline float fast_root(float x) { return sqrtf(x); }
+inline float fast_inverse_root(float x) { return 1.0f / sqrtf(x); }
+#else
+__device__ inline float fast_exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_root(float x) {
+    float y;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+__device__ inline float fast_inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif
+
+// 1/(1 + e⁻ˣ)
+__device__ inline float logistic(float x) { return fast_reciprocal(1.0f + fast_exp2(-1.44269504f * x)); }
 __device__ inline float tile_silu(float x) { return x * logistic(x); }
 __device__ inline float tile_silu_slope(float x) {
     float s = logistic(x);

@@ -13,12 +13,13 @@
 // How many components of densities fit into so many halves.
 __device__ inline int components_at_once(int halves, int rows, int stride) { return min(COMPONENTS, halves / (rows * stride)); }
 
-// Rows of sixteen m = 2i + (0 or 1) that a half of the warps has of what is T channels wide.
-template <int M>
+// Rows of sixteen m = 2i + (0 or 1) that a half of the warps has, `WIDTH` channels a warp: of what is T channels wide, or
+// of twice as many.
+template <int M, int WIDTH = 8>
 struct ByHalves {
     static constexpr int COUNT = (M + 1) / 2;
     int group = threadIdx.x / WARP % (TILE_WARPS / 2), side = threadIdx.x / WARP / (TILE_WARPS / 2);
-    int channel = 8 * group + 2 * (threadIdx.x % 4);
+    int channel = WIDTH * group + 2 * (threadIdx.x % 4);
     __device__ bool has(int i) const { return 2 * i + side < M; }
     __device__ int first_row(int i) const { return has(i) ? 16 * (2 * i + side) : 0; }
     __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
@@ -165,15 +166,18 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
             float sum[ByHalves<M>::COUNT][4];
             tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
 #pragma unroll
-            for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
-                int i = n / 2, side = n % 2;
-                int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
-                float2 gate = two(student.gate2, by_element);
-                unsigned t = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
-                keep(tile, Own<M>::TENSOR + n * 5 + c - 4, t);
-                Pair16 rounded = two_floats(t);
-                t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
-                t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
+            for (int i = 0; i < ByHalves<M>::COUNT; i++) {
+                unsigned t[2];
+#pragma unroll
+                for (int side = 0; side < 2; side++) {
+                    int by_element = tile.batch.element[by_halves.row(i, side)] * TENSOR_CHANNELS + by_halves.channel;
+                    float2 gate = two(student.gate2, by_element);
+                    t[side] = two_halves(sum[i][2 * side] * gate.x, sum[i][2 * side + 1] * gate.y);
+                    Pair16 rounded = two_floats(t[side]);
+                    t2[i][2 * side] = fmaf(rounded.low, rounded.low, t2[i][2 * side]);
+                    t2[i][2 * side + 1] = fmaf(rounded.high, rounded.high, t2[i][2 * side + 1]);
+                }
+                keep(tile, Own<M>::tensor(i, c - 4), t);
             }
         }
         __syncthreads();
@@ -183,8 +187,8 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
 #pragma unroll
     for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
         if (!by_halves.has(n / 2)) continue;
-        float low = sqrtf(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
-        float high = sqrtf(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
+        float low = fast_root(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
+        float high = fast_root(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
         word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
     }
 }
@@ -248,10 +252,10 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
                 const float* of_message = reinterpret_cast<const float*>(tile.partial(row, n));
                 float4& of_pair = tile.gradient(row, half == 0 ? near.row[0] : near.row[1]);
-                float2 one = {0.0f, 0.0f}, other = one;
+                float2 by_message = {0.0f, 0.0f};
                 float4 sum = {0.0f, 0.0f, 0.0f, 1.0f};
                 if (n < neighbours) {
-                    if (first == 0) one = two(of_message, part), other = two(of_message, 4 + part);
+                    if (first == 0) by_message = two(of_message, part);
                     sum = of_pair;
                 }
                 // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
@@ -284,8 +288,8 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                 halve(gradient, 8, 2);
                 halve(gradient, 4, 1);
                 if (first == 0) {
-                    gradient[0] += one.x + other.x;
-                    gradient[1] += one.y + other.y;
+                    gradient[0] += by_message.x;
+                    gradient[1] += by_message.y;
                 }
                 float from_odd[2] = {__shfl_xor_sync(WHOLE_WARP, gradient[0], 1), __shfl_xor_sync(WHOLE_WARP, gradient[1], 1)};
                 if (n >= neighbours || part != 0) continue;

@@ -12,16 +12,8 @@
 // Shapes: B (P, K), u (P, 3), q (M, F), v (M, 3, F) → q, v
 #include "tile_phi.cu"
 
-// The work of a message is cut into rows, and these into parts of the channels; a warp takes one
-// such task after the other, sixteen channels at a time.
-template <int PARTS>
-struct MessageTask {
-    static constexpr int BLOCKS = CHANNELS / 16 / PARTS;
-    int row, part;
-
-    __device__ explicit MessageTask(int task) : row(task / PARTS), part(task % PARTS) {}
-    __device__ int channel(int block) const { return 16 * (part * BLOCKS + block); }
-};
+// A message's channels come in blocks of sixteen.
+constexpr int MESSAGE_BLOCKS = CHANNELS / 16;
 
 // W_f in shared memory: of part p and sixteen channels f, four matrices of 8 × 8, rows f and columns k.
 template <int M>
@@ -37,8 +29,8 @@ __device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& stude
 // The lane's place in part p of W_f for channels f, …, f + 15.  Loaded as it is, W[f, k] for f = g (the second two
 // words g + 8) and k = 2t, 2t + 1 (every second word 2t + 8, 2t + 9); loaded transposed, f = 2t, 2t + 1 and k = g.
 template <int M>
-__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f) {
-    return tile.filter() + (p * CHANNELS + f) * RADIAL + threadIdx.x % WARP * 8;
+__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f, unsigned lane) {
+    return tile.filter() + (p * CHANNELS + f) * RADIAL + lane * 8;
 }
 
 // Of a row's sixteen neighbours what both directions of a message need.
@@ -49,8 +41,8 @@ struct MessageNear {
     int phi_channels = 0, channels = 0, neighbours = 0;
 
     MessageNear() = default;
-    __device__ explicit MessageNear(const Slot* first) {
-        int lane = threadIdx.x % WARP, t = lane % 4;
+    __device__ MessageNear(const Slot* first, unsigned lane) {
+        int t = lane % 4;
         Sixteen slots(first);
         int rows[2];
 #pragma unroll
@@ -83,80 +75,95 @@ struct MessageNear {
     __device__ void load_neighbours(unsigned (&a)[4], const Half* array) const { load_matrices(a, array + neighbours); }
 };
 
-// Σ_k W[k, f] S[f, k] of the lane's four k, for f = g and g + 8; S are sums of a product with the channels as rows.
-__device__ inline void add_filtered(float& first, float& second, const unsigned (&filter)[4], const float (&s)[2][4]) {
-    Pair16 w[4] = {two_floats(filter[0]), two_floats(filter[1]), two_floats(filter[2]), two_floats(filter[3])};
+// W[f, k] S[f, k] + W[f, k + 8] S[f, k + 8] as a left factor of eight columns; S are sums of a product with the
+// channels as rows.
+__device__ inline void filtered(unsigned (&product)[2], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
 #pragma unroll
-    for (int n = 0; n < 2; n++) {
-        first = fmaf(w[n].high, s[n][1], fmaf(w[n].low, s[n][0], first));
-        second = fmaf(w[2 + n].high, s[n][3], fmaf(w[2 + n].low, s[n][2], second));
+    for (int half = 0; half < 2; half++)
+        product[half] = times_add(filter[2 * half + 1], s[1][half], times(filter[2 * half], s[0][half]));
+}
+// The same added to a product.
+__device__ inline void add_filtered(unsigned (&product)[2], const unsigned (&filter)[4], const unsigned (&s)[2][2]) {
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        product[half] = times_add(filter[2 * half + 1], s[1][half], times_add(filter[2 * half], s[0][half], product[half]));
+}
+
+// Into how many parts rows are cut: rounds of the warps are shortest, and of equals the fewest.
+__device__ inline int message_parts(int rows) {
+    int best = 1, least = CHANNELS * 1024;
+    for (int parts = 1; parts <= 4; parts *= 2) {
+        int rounds = (rows * parts + TILE_WARPS - 1) / TILE_WARPS, length = rounds * (MESSAGE_BLOCKS / parts);
+        if (length < least) best = parts, least = length;
     }
+    return best;
 }
 
 // New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
 template <int M>
 __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
-    // Few rows are cut into more tasks, so that they fill the warps.
-    constexpr int ROWS = 16 * M, PARTS = M == 1 ? 4 : 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
+    constexpr int ROWS = 16 * M;
     Half* made = tile.h();
-    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    for (int n = threadIdx.x / WARP; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask<PARTS> task(n);
-        int row = task.row, count = tile.count[row];
+    unsigned lane = lane_of_warp();
+    int g = lane / 4, t = lane % 4;
+    // A warp takes one row's part of the channels after the other; rows are cut into as few parts as keep all warps busy.
+    int parts = message_parts(tile.batch.rows), blocks = MESSAGE_BLOCKS / parts;
+    for (int n = threadIdx.x / WARP; n < parts * tile.batch.rows; n += TILE_WARPS) {
+        int row = n / parts, first_block = n % parts * blocks, count = tile.count[row];
         const Slot* slots = tile.slots(row);
         MessageNear near;
-        if (count > 0) near = MessageNear(slots);
+        if (count > 0) near = MessageNear(slots, lane);
 #pragma unroll 1
-        for (int block = 0; block < BLOCKS; block++) {
-            int channel = task.channel(block), own_channel = channel + g + t / 2 * 8;
+        for (int block = first_block; block < first_block + blocks; block++) {
+            int channel = 16 * block, own_channel = channel + g + t / 2 * 8;
             // What comes from far is asked for early.
             int by_element = tile.batch.element[row] * CHANNELS + own_channel;
             float gate = __ldg(student.gate_vector + by_element), gate_scalar = __ldg(student.gate_scalar + by_element);
             unsigned filter[3][4];
 #pragma unroll
-            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
-            float sum[8] = {};  // (channels g and g + 8, q and v)
+            for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel, lane));
+            float sum[4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (block + start > 0 && count > 16) near = MessageNear(slots + start);
+                if (count > 16) near = MessageNear(slots + start, lane);
                 unsigned a[4], b[4], c[4];
                 near.load_phi(a, tile.phi() + channel);
                 near.load_phi(b, tile.phi() + CHANNELS + channel);
                 near.load_phi(c, tile.phi() + 2 * CHANNELS + channel);
-                float s[2][4] = {};
+                unsigned s[2][2] = {}, product[2];
 #pragma unroll
                 for (int n = 0; n < 2; n++) multiply_add(s[n], a, near.by_basis(n));
-                add_filtered(sum[0], sum[4], filter[0], s);
+                filtered(product, filter[0], s);
+                multiply_add(sum, product, into_column(0, lane));
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     unsigned v[4];
                     near.load_channels(v, tile.v() + axis * ROWS * STRIDE_F + channel);
 #pragma unroll
                     for (int i = 0; i < 4; i++) v[i] = times(c[i], v[i]);
-                    float along[2][4] = {}, carried[2][4] = {};
+                    unsigned along[2][2] = {}, carried[2][2] = {};
 #pragma unroll
                     for (int n = 0; n < 2; n++) {
                         multiply_add(along[n], b, near.by_along(axis, n));
                         multiply_add(carried[n], v, near.by_basis(n));
                     }
-                    add_filtered(sum[1 + axis], sum[5 + axis], filter[1], along);
-                    add_filtered(sum[1 + axis], sum[5 + axis], filter[2], carried);
+                    filtered(product, filter[1], along);
+                    add_filtered(product, filter[2], carried);
+                    multiply_add(sum, product, into_column(1 + axis, lane));
                 }
             }
-            // Over t: lanes 2 and 3 keep channel g + 8, odd ones y and z.
-            halve(sum, 8, 2);
-            halve(sum, 4, 1);
+            float of[2] = {t < 2 ? sum[0] : sum[2], t < 2 ? sum[1] : sum[3]};
             auto make = [&](int axis, float sum) {
                 int at = (axis * ROWS + row) * STRIDE_F + own_channel;
                 made[at] = half_of(fmaf(gate, sum, float_of(tile.v()[at])));
             };
             if (t % 2 == 0) {
                 float& q = tile.q()[row * STRIDE_Q + own_channel];
-                q = fmaf(gate_scalar, sum[0], q);
-                make(0, sum[1]);
+                q = fmaf(gate_scalar, of[0], q);
+                make(0, of[1]);
             } else {
-                make(1, sum[0]);
-                make(2, sum[1]);
+                make(1, of[0]);
+                make(2, of[1]);
             }
             __syncwarp();
         }
@@ -168,5 +175,4 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
         before = now;
         now = eight(made, row * STRIDE_F + f8);
     }
-    __syncthreads();
 }

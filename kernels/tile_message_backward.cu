@@ -3,89 +3,108 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
-// A task's vectors before the message and the gradients by them: lane n has channels 2n and 2n + 1, as far as the
-// task has channels.
-struct MessageBefore {
-    unsigned v[3], dv[3];
+// Where a lane reads and writes in the channels of one block.
+template <int M>
+struct MessagePlace {
+    MessageNear near;
+    const Half *filter, *phi;  // φ so that one of its matrices has the same eight channels in all rows
+    Half* own_phi;             // of channel g, of lanes 2 and 3 of four g + 8
+    const Half *v, *own_v;     // vectors before the message, of channel 2t, and of the same channel as `own_phi`
+    float* waiting;
+    unsigned lane;
 
-    template <int M, int PARTS>
-    __device__ MessageBefore(const Tile<M>& tile, const MessageTask<PARTS>& task) {
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-            int at = (axis * Tile<M>::ROWS + task.row) * CHANNELS + task.channel(0) + 2 * (threadIdx.x % (8 * task.BLOCKS));
-            v[axis] = word(tile.v_before(), at);
-            dv[axis] = word(tile.dv_before(), at);
-        }
+    __device__ MessagePlace(const Tile<M>& tile, int row, int start, float* waiting, unsigned lane)
+        : near(tile.slots(row) + start, lane), filter(filter_at(tile, 0, 0, lane)),
+          phi(tile.phi() + row * STRIDE_PHI + lane / 16 * CHANNELS + lane / 8 % 2 * 8), waiting(waiting + lane), lane(lane) {
+        int own = lane / 4 + lane / 2 % 2 * 8;
+        own_phi = tile.phi() + row * STRIDE_PHI + own;
+        v = tile.v_before() + row * CHANNELS + lane % 4 * 2;
+        own_v = tile.v_before() + row * CHANNELS + own;
+    }
+
+    // The gradient by `own_v` of an axis.
+    __device__ Half& own_dv(int axis) const {
+        constexpr int BEHIND = (Scratch<M>::DV_BEFORE - Scratch<M>::V_BEFORE) / 2;
+        return const_cast<Half&>(own_v[BEHIND + axis * 16 * M * CHANNELS]);
+    }
+
+    __device__ void next_block() {
+        near.channels += 16, near.neighbours += 16;
+        filter += 16 * RADIAL, phi += 16, own_phi += 16, v += 16, own_v += 16, waiting += 5 * 16;
     }
 };
 
-// What sixteen neighbours give to the gradients by a sender's φ and vectors, in the channels of one block.
-// What was summed up before waits at `waiting`; the last neighbours' turn leaves gradients in place of φ and of
+// What sixteen neighbours give to the gradients by a sender's φ and vectors, in the channels of one block.  Of more
+// neighbours than those, what was summed up before waits; the last ones' turn leaves gradients in place of φ and of
 // `dv_before`.
 template <int M>
-__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessageNear& near, const MessageBefore& before,
-                                                           int row, int channel, int block, float* waiting, bool first, bool last) {
+__device__ __forceinline__ void message_backward_by_sender(const Tile<M>& tile, const MessagePlace<M>& place, bool alone, bool first, bool last) {
     constexpr int ROWS = 16 * M;
-    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    // Σ_k W[k, f] S[f, k]: (channels g and g + 8, by a, b and the vectors)
-    float sum[10] = {};
-    {
-        unsigned filter[3][4], d[4];
+    const MessageNear& near = place.near;
+    unsigned lane = place.lane;
+    // Vectors come from far, so they are asked for first.
+    Half v[3] = {}, dv[3] = {};
+    if (lane & 1) {
 #pragma unroll
-        for (int p = 0; p < 3; p++) load_matrices(filter[p], filter_at(tile, p, channel));
-        float s[2][4] = {}, along[2][4] = {};
-        near.load_channels(d, tile.h() + channel);
+        for (int axis = 0; axis < 3; axis++) v[axis] = place.own_v[axis * ROWS * CHANNELS], dv[axis] = place.own_dv(axis);
+    }
+    // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
+    float sum[4] = {}, third[4] = {};
+    {
+        unsigned filter[3][4], d[4], e[4], product[2];
+#pragma unroll
+        for (int p = 0; p < 3; p++) load_matrices(filter[p], place.filter + p * CHANNELS * RADIAL);
+        unsigned s[2][2] = {}, along[2][2] = {};
+        near.load_channels(d, tile.h());
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
-        add_filtered(sum[0], sum[5], filter[0], s);
+        filtered(product, filter[0], s);
+        multiply_add(sum, product, into_column(0, lane));
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            float s[2][4] = {};
-            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F + channel);
+            unsigned s[2][2] = {};
+            near.load_channels(d, tile.v() + axis * ROWS * STRIDE_F);
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                multiply_add(s[n], d, near.by_basis(n));
-                multiply_add(along[n], d, near.by_along(axis, n));
-            }
-            add_filtered(sum[2 + axis], sum[7 + axis], filter[2], s);
+            for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
+            // Σ_xyz dv u, and then B W_b for all of it
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                e[i] = axis == 0 ? times(d[i], near.unit[0][i / 2]) : times_add(d[i], near.unit[axis][i / 2], e[i]);
+            filtered(product, filter[2], s);
+            multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2, lane));
         }
-        add_filtered(sum[1], sum[6], filter[1], along);
+#pragma unroll
+        for (int n = 0; n < 2; n++) multiply_add(along[n], e, near.by_basis(n));
+        filtered(product, filter[1], along);
+        multiply_add(sum, product, into_column(1, lane));
     }
 
-    // Over t: lanes 2 and 3 keep channel g + 8; both of two lanes have the rest.
-    halve(sum, 10, 2);
-#pragma unroll
-    for (int i = 0; i < 5; i++) sum[i] += __shfl_xor_sync(WHOLE_WARP, sum[i], 1);
-    int own_channel = channel + g + t / 2 * 8, own_lane = 8 * block + t / 2 * 4 + g / 2;
-    float own_v[3], own_dv[3];
-#pragma unroll
-    for (int axis = 0; axis < 3; axis++) {
-        Pair16 v = two_floats(__shfl_sync(WHOLE_WARP, before.v[axis], own_lane));
-        Pair16 dv = two_floats(__shfl_sync(WHOLE_WARP, before.dv[axis], own_lane));
-        own_v[axis] = g % 2 == 0 ? v.low : v.high;
-        own_dv[axis] = g % 2 == 0 ? dv.low : dv.high;
-    }
+    // Lanes 2 and 3 of four take channel g + 8.
+    bool second = lane & 2, odd = lane & 1;
+    float of[3] = {second ? sum[2] : sum[0], second ? sum[3] : sum[1], second ? third[2] : third[0]};
     // All lanes have read φ, which now becomes its gradient.
     __syncwarp();
-    if (t % 2 == 0) {
-        waiting += 5 * 16 * block + g + t / 2 * 8;
+    if (!alone) {
+        // Even lanes have two numbers and odd ones three.
+        float* waiting[3] = {place.waiting, place.waiting + WARP, place.waiting + 2 * WARP - (lane + 1) / 2};
 #pragma unroll
-        for (int i = 0; i < 5; i++)
-            if (!first) sum[i] += waiting[16 * i];
-        if (!last) {
+        for (int i = 0; i < 3; i++)
+            if (i < 2 || odd) {
+                if (!first) of[i] += *waiting[i];
+                if (!last) *waiting[i] = of[i];
+            }
+    }
+    if (last) {
+        if (odd) {
+            float phi_c = float_of(place.own_phi[2 * CHANNELS]);
+            place.own_phi[2 * CHANNELS] = 
+                half_of(fmaf(of[2], float_of(v[2]), fmaf(of[1], float_of(v[1]), of[0] * float_of(v[0]))));
 #pragma unroll
-            for (int i = 0; i < 5; i++) waiting[16 * i] = sum[i];
+            for (int axis = 0; axis < 3; axis++) place.own_dv(axis) = half_of(fmaf(phi_c, of[axis], float_of(dv[axis])));
         } else {
-            Half* own_phi = tile.phi() + row * STRIDE_PHI + own_channel;
-            float phi_c = float_of(own_phi[2 * CHANNELS]);
-            float of_c = fmaf(sum[4], own_v[2], fmaf(sum[3], own_v[1], sum[2] * own_v[0]));
             // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
-            own_phi[0] = half_of(sum[0]);
-            own_phi[CHANNELS] = half_of(-sum[1]);
-            own_phi[2 * CHANNELS] = half_of(of_c);
-#pragma unroll
-            for (int axis = 0; axis < 3; axis++)
-                tile.dv_before()[(axis * ROWS + row) * CHANNELS + own_channel] = half_of(fmaf(phi_c, sum[2 + axis], own_dv[axis]));
+            place.own_phi[0] = half_of(of[0]);
+            place.own_phi[CHANNELS] = half_of(-of[1]);
         }
     }
     __syncwarp();
@@ -97,43 +116,47 @@ struct MessageByPairs {
 
     // Adds the channels of one block.
     template <int M>
-    __device__ __forceinline__ void add(const Tile<M>& tile, const MessageNear& near, const MessageBefore& before, int row, int channel,
-                                        int block) {
+    __device__ __forceinline__ void add(const Tile<M>& tile, const MessagePlace<M>& place) {
         constexpr int ROWS = 16 * M;
-        int t = threadIdx.x % 4;
+        const MessageNear& near = place.near;
+        unsigned v[3][2];
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++)
+#pragma unroll
+            for (int i = 0; i < 2; i++) v[axis][i] = *reinterpret_cast<const unsigned*>(place.v + axis * ROWS * CHANNELS + 8 * i);
         // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
-        unsigned d[4], w[3][4];
+        unsigned d[4], e[4], w[3][4], phi_ab[4], phi_c[2];
 #pragma unroll
-        for (int p = 0; p < 3; p++) load_transposed(w[p], filter_at(tile, p, channel));
+        for (int p = 0; p < 3; p++) load_transposed(w[p], place.filter + p * CHANNELS * RADIAL);
+        load_matrices(phi_ab, place.phi);
+        load_matrices(phi_c, place.phi + 2 * CHANNELS);
 #pragma unroll
-        for (int p = 0; p < 3; p++)
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                unsigned phi = word(tile.phi(), row * STRIDE_PHI + p * CHANNELS + channel + 8 * i + 2 * t);
-#pragma unroll
-                for (int n = 0; n < 2; n++) w[p][2 * i + n] = times(w[p][2 * i + n], phi);
-            }
-        near.load_neighbours(d, tile.h() + channel);
+        for (int i = 0; i < 4; i++) {
+            w[0][i] = times(w[0][i], phi_ab[i / 2]);
+            w[1][i] = times(w[1][i], phi_ab[2 + i / 2]);
+            w[2][i] = times(w[2][i], phi_c[i / 2]);
+        }
+        near.load_neighbours(d, tile.h());
 #pragma unroll
         for (int n = 0; n < 2; n++) multiply_add(r[n], d, {w[0][n], w[0][2 + n]});
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F + channel);
-            unsigned v[2];
+            near.load_neighbours(d, tile.v() + axis * ROWS * STRIDE_F);
 #pragma unroll
-            for (int i = 0; i < 2; i++) v[i] = __shfl_sync(WHOLE_WARP, before.v[axis], 8 * block + 4 * i + t);
+            for (int n = 0; n < 2; n++) multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
+            // Σ_xyz dv v, and then φ_c W_c for all of it
 #pragma unroll
-            for (int n = 0; n < 2; n++) {
-                multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
-                multiply_add(r[n], d, {times(w[2][n], v[0]), times(w[2][2 + n], v[1])});
-            }
+            for (int i = 0; i < 4; i++)
+                e[i] = axis == 0 ? times(d[i], v[0][i / 2]) : times_add(d[i], v[axis][i / 2], e[i]);
         }
+#pragma unroll
+        for (int n = 0; n < 2; n++) multiply_add(r[n], e, {w[2][n], w[2][2 + n]});
     }
 
-    // Gradients by the neighbours' directions and distances, of `part` of the channels.
+    // Gradients by the neighbours' directions and distances.
     template <int M>
-    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start, int part) const {
-        int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    __device__ __forceinline__ void finish(const Tile<M>& tile, int row, int start, unsigned lane) const {
+        int g = lane / 4, t = lane % 4;
         const Slot* slots = tile.slots(row) + start;
         // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
         Sixteen near(slots);
@@ -162,7 +185,7 @@ struct MessageByPairs {
         // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
         halve(gradient, 8, 2);
         halve(gradient, 4, 1);
-        float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8) + part);
+        float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8));
         two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
     }
 };
@@ -177,26 +200,22 @@ struct MessageByPairs {
 // What a row with more than sixteen neighbours has summed up waits in `x`.
 template <int M>
 __device__ __forceinline__ void tile_message_backward(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int PARTS = 2, BLOCKS = MessageTask<PARTS>::BLOCKS;
-    static_assert(M == 1 || TILE_WARPS * BLOCKS * 5 * 16 * sizeof(float) <= 16 * M * STRIDE_X * sizeof(Half), "sums fit into x");
     int warp = threadIdx.x / WARP;
-    float* waiting = reinterpret_cast<float*>(tile.x()) + warp * BLOCKS * 5 * 16;
-    for (int n = warp; n < PARTS * tile.batch.rows; n += TILE_WARPS) {
-        MessageTask<PARTS> task(n);
-        int row = task.row, count = tile.count[row];
-        MessageBefore before(tile, task);
+    unsigned lane = lane_of_warp();
+    float* waiting = reinterpret_cast<float*>(tile.x()) + warp * MESSAGE_BLOCKS * 5 * 16;
+    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
+        int count = tile.count[row];
 #pragma unroll 1
         for (int start = 0; start < count; start += 16) {
-            MessageNear near(tile.slots(row) + start);
-            [[maybe_unused]] MessageByPairs by_pairs;
+            MessagePlace<M> place(tile, row, start, waiting, lane);
+            MessageByPairs by_pairs;
 #pragma unroll 1
-            for (int block = 0; block < BLOCKS; block++) {
-                by_pairs.add(tile, near, before, row, task.channel(block), block);
-                message_backward_by_sender(tile, near, before, row, task.channel(block), block, waiting, start == 0,
-                                           start + 16 >= count);
+            for (int block = 0; block < MESSAGE_BLOCKS; block++) {
+                by_pairs.add(tile, place);
+                message_backward_by_sender(tile, place, count <= 16, start == 0, start + 16 >= count);
+                place.next_block();
             }
-            by_pairs.finish(tile, row, start, task.part);
+            by_pairs.finish(tile, row, start, lane);
         }
     }
-    __syncthreads();
 }

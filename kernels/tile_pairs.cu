@@ -1,4 +1,4 @@
-// The pairs of a tile: geometry.cu, domain.cu, repulsion.cu, radial.cu and forces.cu's formulas.
+// The pairs of a tile: geometry.cu, domain.cu, repulsion.cu, radial.cu, dispersion.cu and forces.cu's formulas.
 //
 // Half a warp has a row: few molecules fill a whole one.  A neighbour gets its slot, with all that the
 // network sees of it, from the lane that found it.  A row's neighbours are 64 bits, so that sets of
@@ -11,8 +11,9 @@
 // of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
 // radial functions and stand for the row itself.
 //
-// Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64) → forces (M, 3)
+// Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64), positions → forces (M, 3), energies (M,)
 #pragma once
+#include "dispersion.cu"
 #include "repulsion.cu"
 #include "tile_slots.cu"
 
@@ -173,26 +174,35 @@ __device__ __forceinline__ void inspect_tile_replica(const Tile<M>& tile, int re
     }
 }
 
-// F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba), d_ab = x_b − x_a; a replica that has just failed keeps its forces.
+// F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba), d_ab = x_b − x_a, and dispersion with its energy, whose pairs each row has by
+// itself; a replica that has just failed keeps its forces.
 template <int M>
-__device__ __forceinline__ void tile_forces(const Tile<M>& tile) {
+__device__ __forceinline__ void tile_forces(const Tile<M>& tile, const TileStudent& student) {
 #pragma unroll 1
     for (int first = threadIdx.x / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
         HalfRow of(tile.batch, first);
         unsigned long long adjacent = of.exists ? tile.adjacent[of.row] : 0;
-        double force[3] = {0.0, 0.0, 0.0};
+        double force[3] = {0.0, 0.0, 0.0}, energy = 0.0;
         for (int round = 0; round < of.rounds; round++) {
-            int b = HALF_WARP * round + of.lane;
-            if (!(adjacent >> b & 1)) continue;
-            int partner = of.first_row + b;
-            float4 there = tile.gradient(of.row, partner), back = tile.gradient(partner, of.row);
+            int b = HALF_WARP * round + of.lane, partner = of.first_row + b;
+            // They come while dispersion is made.
+            float4 there = {0.0f, 0.0f, 0.0f, 0.0f}, back = there;
+            if (adjacent >> b & 1) there = tile.gradient(of.row, partner), back = tile.gradient(partner, of.row);
+            if (student.dispersion && b < of.atoms) {
+                int elements = tile.batch.element[of.row] * student.elements + tile.batch.element[partner];
+                const double* x = tile.state.position_ang;
+                add_dispersion<Approximately>(float(student.cutoff_ang), student.dispersion[elements], x + 3 * of.row,
+                                              x + 3 * partner, energy, force);
+            }
             force[0] += double(there.x) - double(back.x);
             force[1] += double(there.y) - double(back.y);
             force[2] += double(there.z) - double(back.z);
         }
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) force[axis] = sum_over_half(force[axis]);
+        if (student.dispersion) energy = sum_over_half(energy);
         if (!of.exists || of.lane >= 3 || tile.progress.fault[4 * tile.batch.replica[of.row]] != RUNNING) continue;
         tile.state.force_ev_per_ang[3 * of.row + of.lane] = of.lane == 0 ? force[0] : of.lane == 1 ? force[1] : force[2];
+        if (student.dispersion && of.lane == 0) tile.energy_of_row_ev[of.row] += energy;
     }
 }

@@ -12,16 +12,13 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
     {
         Columns<1, DEPTH> hidden(student.phi_hidden.matrix.forward, part_of);
         float2 bias = two(student.phi_hidden.bias, place.channel);
+        __syncthreads();
 #pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+        for (int m = 0; m < M; m += SIXTEENS<M>) {
+            float sum[SIXTEENS<M>][1][4] = {};
+            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X, 16 * STRIDE_X);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
-            }
+            for (int r = 0; r < SIXTEENS<M>; r++) hide(tile, place, m + r, Own<M>::before(2, m + r), sum[r][0], bias);
         }
     }
     Columns<3, DEPTH> out(student.phi_out.matrix.forward, part_of);
@@ -32,52 +29,50 @@ __device__ __forceinline__ void tile_phi(const Tile<M>& tile, const TileStudent&
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float sum[3][4] = {};
-        out.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        out.multiply(sum, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
+        Half* phi = place.at(tile.phi(), STRIDE_PHI, m);
 #pragma unroll
         for (int part = 0; part < 3; part++)
 #pragma unroll
             for (int half = 0; half < 2; half++)
-                word(tile.phi(), place.row(m, half) * STRIDE_PHI + part * CHANNELS + place.channel) =
+                word(phi, 8 * half * STRIDE_PHI + part * CHANNELS) =
                     two_halves(sum[part][2 * half] + bias[part].x, sum[part][2 * half + 1] + bias[part].y);
     }
     __syncthreads();
 }
 
-// The gradient by φ is in `phi`; adds that by q to `q`.
+// The gradient by φ is in `phi`; adds that by q to `q`.  Meanwhile the gradient by v goes from `dv_before` to `v`.
 template <int M>
 __device__ __forceinline__ void tile_phi_backward(const Tile<M>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
-    {
-        Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
-#pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            unsigned words[2];
-            fetch(words, tile, Own<M>::BEFORE + 2 * Own<M>::ROWS + 2 * m);
-            out.multiply(sum, tile.phi() + 16 * m * STRIDE_PHI, STRIDE_PHI);
+    Columns<1, 3 * DEPTH> out(student.phi_out.matrix.backward, part_of);
+    hidden_backward(tile, place, out, tile.phi(), STRIDE_PHI, 2, [&] {
+        constexpr int ROWS = 3 * Tile<M>::ROWS, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
+        int first_row = place.thread / EIGHTS, f8 = place.thread % EIGHTS * 8;
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(words[half]);
-                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
-                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
-            }
+        for (int first = 0; first < ROWS; first += AT_ONCE) {
+            int row = first + first_row;
+            if (ROWS % AT_ONCE != 0 && row >= ROWS) break;
+            if constexpr (ON_CHIP<M>)
+                eight(tile.v(), row * STRIDE_F + f8) = eight(tile.dv_before(), row * CHANNELS + f8);
+            else
+                copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + row * CHANNELS + f8);
         }
-    }
+    });
     Columns<1, DEPTH> hidden(student.phi_hidden.matrix.backward, part_of);
     __syncthreads();
 #pragma unroll 1
-    for (int m = 0; m < M; m++) {
-        float sum[1][4] = {};
-        hidden.multiply(sum, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+    for (int m = 0; m < M; m += SIXTEENS<M>) {
+        float sum[SIXTEENS<M>][1][4] = {};
+        hidden.multiply(sum, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F, 16 * STRIDE_F);
+        float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float2& dq = two(tile.q(), place.row(m, half) * STRIDE_Q + place.channel);
-            dq.x += sum[0][2 * half];
-            dq.y += sum[0][2 * half + 1];
+        for (int r = 0; r < 2 * SIXTEENS<M>; r++) {
+            float2& dq = two(scalars, 8 * r * STRIDE_Q);
+            dq.x += sum[r / 2][0][r % 2 * 2];
+            dq.y += sum[r / 2][0][r % 2 * 2 + 1];
         }
     }
-    __syncthreads();
 }

@@ -42,5 +42,4 @@ __device__ __forceinline__ void tile_readout(const Tile<M>& tile, const TileStud
 #pragma unroll
     for (int n = 0; n < 2 * M; n++)
         two(tile.q(), place.row(n / 2, n % 2) * STRIDE_Q + place.channel) = {sum[n / 2][0][n % 2 * 2], sum[n / 2][0][n % 2 * 2 + 1]};
-    __syncthreads();
 }

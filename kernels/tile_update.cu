@@ -8,14 +8,27 @@
 // Shapes: q (M, F), v (M, 3, F) → q, v
 #include "tile_density.cu"
 
+// Where U, V and U·V of a thread's two rows are among the words kept of a sixteen.  What is needed again by itself
+// comes first: in the first layer U with U·V, in the last one only U·V, which is the remainder there.
+template <bool LAST>
+struct MixedWords {
+    static __device__ constexpr int u(int half, int axis) { return LAST ? 6 * half + axis : 4 * half + axis; }
+    static __device__ constexpr int v(int half, int axis) { return LAST ? 6 * half + 3 + axis : 8 + 3 * half + axis; }
+    static __device__ constexpr int dot(int half) { return LAST ? 12 + half : 4 * half + 3; }
+    static constexpr int AGAIN = LAST ? 12 : 0, AGAIN_COUNT = LAST ? 2 : 8;
+};
+
 // U and V of one row and the two channels of a thread, from the words where they are kept.
+template <bool LAST>
 struct TileMixed {
     float u[3][2], v[3][2];
 
-    __device__ explicit TileMixed(const unsigned (&words)[6]) {
+    template <int COUNT>
+    __device__ TileMixed(const unsigned (&words)[COUNT], int half) {
+        using At = MixedWords<LAST>;
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
-            Pair16 of_u = two_floats(words[axis]), of_v = two_floats(words[3 + axis]);
+            Pair16 of_u = two_floats(words[At::u(half, axis)]), of_v = two_floats(words[At::v(half, axis)]);
             u[axis][0] = of_u.low, u[axis][1] = of_u.high;
             v[axis][0] = of_v.low, v[axis][1] = of_v.high;
         }
@@ -24,6 +37,63 @@ struct TileMixed {
     __device__ float norm2(int i) const { return fmaf(v[2][i], v[2][i], fmaf(v[1][i], v[1][i], v[0][i] * v[0][i])); }
 };
 
+// Hidden units of a sixteen of rows, silu(x) of x = sum + bias, into `h`; x itself is kept for
+template <int M>
+__device__ __forceinline__ void hide(const Tile<M>& tile, const Place& place, int m, int slot, const float (&sum)[4], float2 bias) {
+    Half* h = place.at(tile.h(), STRIDE_F, m);
+    unsigned before[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float x0 = sum[2 * half] + bias.x, x1 = sum[2 * half + 1] + bias.y;
+        before[half] = two_halves(x0, x1);
+        word(h, 8 * half * STRIDE_F) = two_halves(tile_silu(x0), tile_silu(x1));
+    }
+    keep(tile, slot, before);
+}
+// the gradients by x, from those by the hidden units.
+template <int M>
+__device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& place, int m, const unsigned (&before)[2],
+                                              const float (&sum)[4]) {
+    Half* h = place.at(tile.h(), STRIDE_F, m);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        Pair16 x = two_floats(before[half]);
+        // Forward: h = silu(x)
+        word(h, 8 * half * STRIDE_F) =
+            two_halves(sum[2 * half] * tile_silu_slope(x.low), sum[2 * half + 1] * tile_silu_slope(x.high));
+    }
+}
+
+// Sixteens of rows that a warp multiplies at once where it makes eight columns: one waits while the other works.
+template <int M>
+constexpr int SIXTEENS = M % 2 == 0 ? 2 : 1;
+
+// The gradients by what was before the silu of a network, from those by its outputs in `x`.  A barrier comes first, and
+// `meanwhile` behind it.
+template <int M, int DEPTH, class Meanwhile>
+__device__ __forceinline__ void hidden_backward(const Tile<M>& tile, const Place& place, const Columns<1, DEPTH>& out, const Half* x,
+                                                int stride, int network, Meanwhile meanwhile) {
+    unsigned words[SIXTEENS<M>][2];
+    auto ask = [&](int m) {
+#pragma unroll
+        for (int r = 0; r < SIXTEENS<M>; r++) fetch(words[r], tile, Own<M>::before(network, m + r));
+    };
+    ask(0);
+    __syncthreads();
+    meanwhile();
+#pragma unroll 1
+    for (int m = 0; m < M; m += SIXTEENS<M>) {
+        float sum[SIXTEENS<M>][1][4] = {};
+        out.multiply(sum, place.left(x, stride) + 16 * m * stride, 16 * stride);
+#pragma unroll
+        for (int r = 0; r < SIXTEENS<M>; r++) hide_backward(tile, place, m + r, words[r], sum[r][0]);
+        // Asked for a product ahead.
+        if (m + SIXTEENS<M> < M) ask(m + SIXTEENS<M>);
+    }
+}
+
+// Updates and message networks begin with a barrier, before which they ask for weights; what needs none behind them ends
+// without one.
 template <int M, int LAYER>
 __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
@@ -32,34 +102,39 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
     const TileUpdate& update = student.update[LAYER];
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    using At = MixedWords<LAST>;
 
     {
         Columns<2, DEPTH> mix(update.mix.forward, part_of);
+        __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float uv[3][2][4] = {};
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], place.left(tile.v(), STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
+            unsigned words[Own<M>::MIXED];
+            Half* inputs = place.at(tile.x(), STRIDE_X, m);
+            const float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = place.row(m, half), slot = Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6;
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon}, dot[2] = {0.0f, 0.0f};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     const float *of_u = uv[axis][0] + 2 * half, *of_v = uv[axis][1] + 2 * half;
-                    keep(tile, slot + axis, two_halves(of_u[0], of_u[1]));
-                    keep(tile, slot + 3 + axis, two_halves(of_v[0], of_v[1]));
+                    words[At::u(half, axis)] = two_halves(of_u[0], of_u[1]);
+                    words[At::v(half, axis)] = two_halves(of_v[0], of_v[1]);
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         norm2[i] = fmaf(of_v[i], of_v[i], norm2[i]);
                         dot[i] = fmaf(of_u[i], of_v[i], dot[i]);
                     }
                 }
-                keep(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(dot[0], dot[1]));
-                float2 q = two(tile.q(), row * STRIDE_Q + place.channel);
-                word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
-                word(tile.x(), row * STRIDE_X + CHANNELS + place.channel) = two_halves(sqrtf(norm2[0]), sqrtf(norm2[1]));
+                words[At::dot(half)] = two_halves(dot[0], dot[1]);
+                float2 q = two(scalars, 8 * half * STRIDE_Q);
+                word(inputs, 8 * half * STRIDE_X) = two_halves(q.x, q.y);
+                word(inputs, 8 * half * STRIDE_X + CHANNELS) = two_halves(fast_root(norm2[0]), fast_root(norm2[1]));
             }
+            keep(tile, Own<M>::uv(LAYER, m), words);
         }
     }
     {
@@ -67,15 +142,11 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         float2 bias = two(update.hidden.bias, place.channel);
         __syncthreads();
 #pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            hidden.multiply(sum, tile.x() + 16 * m * STRIDE_X, STRIDE_X);
+        for (int m = 0; m < M; m += SIXTEENS<M>) {
+            float sum[SIXTEENS<M>][1][4] = {};
+            hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X, 16 * STRIDE_X);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                float x0 = sum[0][2 * half] + bias.x, x1 = sum[0][2 * half + 1] + bias.y;
-                keep(tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m + half, two_halves(x0, x1));
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(tile_silu(x0), tile_silu(x1));
-            }
+            for (int r = 0; r < SIXTEENS<M>; r++) hide(tile, place, m + r, Own<M>::before(LAYER, m + r), sum[r][0], bias);
         }
     }
 
@@ -83,44 +154,45 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
     float2 bias[OUTPUTS];
 #pragma unroll
     for (int part = 0; part < OUTPUTS; part++) bias[part] = two(update.out.bias, part * CHANNELS + place.channel);
+    unsigned words[At::AGAIN_COUNT];
+    fetch(words, tile, Own<M>::uv(LAYER, 0) + At::AGAIN);
     __syncthreads();
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
         float acb[OUTPUTS][4] = {};
-        unsigned dots[2], us[2][LAST ? 1 : 3];
-        fetch(dots, tile, Own<M>::DOT + LAYER * Own<M>::ROWS + 2 * m);
-        if constexpr (!LAST)
-            for (int half = 0; half < 2; half++) fetch(us[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
-        out.multiply(acb, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
+        unsigned factors[2 * (OUTPUTS - 1)];
+        Half *inputs = place.at(tile.x(), STRIDE_X, m), *vectors = place.at(tile.v(), STRIDE_F, m);
+        float* scalars = place.at(tile.q(), STRIDE_Q, m);
+        out.multiply(acb, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int n = 2 * m + half, row = place.row(m, half);
-            Pair16 dot = two_floats(dots[half]);
-            unsigned c_word = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
-            Pair16 c = two_floats(c_word);
-            keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2, c_word);
-            float2& q = two(tile.q(), row * STRIDE_Q + place.channel);
+            Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
+            factors[half] = two_halves(acb[1][2 * half] + bias[1].x, acb[1][2 * half + 1] + bias[1].y);
+            Pair16 c = two_floats(factors[half]);
+            float2& q = two(scalars, 8 * half * STRIDE_Q);
             q.x += fmaf(c.low, dot.low, acb[0][2 * half] + bias[0].x);
             q.y += fmaf(c.high, dot.high, acb[0][2 * half + 1] + bias[0].y);
-            word(tile.x(), row * STRIDE_X + place.channel) = two_halves(q.x, q.y);
+            word(inputs, 8 * half * STRIDE_X) = two_halves(q.x, q.y);
             if constexpr (!LAST) {
-                unsigned b_word = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
-                Pair16 b = two_floats(b_word);
-                keep(tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + n) * 2 + 1, b_word);
+                factors[2 + half] = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
+                Pair16 b = two_floats(factors[2 + half]);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
-                    Pair16 u = two_floats(us[half][axis]);
-                    unsigned& v_word = word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel);
+                    Pair16 u = two_floats(words[At::u(half, axis)]);
+                    unsigned& v_word = word(vectors, (axis * ROWS + 8 * half) * STRIDE_F);
                     Pair16 v = two_floats(v_word);
                     v_word = two_halves(fmaf(b.low, u.low, v.low), fmaf(b.high, u.high, v.high));
                 }
             }
         }
+        keep(tile, Own<M>::factors(LAYER, m), factors);
+        // Asked for a product ahead.
+        if (m + 1 < M) fetch(words, tile, Own<M>::uv(LAYER, m + 1) + At::AGAIN);
     }
-    __syncthreads();
+    if constexpr (LAST) __syncthreads();
 }
 
-// The gradient by q is in `q`, that by v (none in the last layer) in `dv_before`.  Leaves the gradient by
+// The gradient by q is in `q`, that by v (none in the last layer) in `v` and `dv_before`.  Leaves the gradient by
 // this update's q in `q` and
 //   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
@@ -131,190 +203,238 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
     const TileUpdate& update = student.update[LAYER];
     Place place;
     auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
-    auto dv_word = [&](int axis, int row) -> unsigned& {
-        return word(tile.dv_before(), (axis * ROWS + row) * CHANNELS + place.channel);
-    };
+    using At = MixedWords<LAST>;
 
-    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where U was kept.
+    // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where what was before the silu
+    // was kept.
     Half* of_v = tile.h();
-    auto waiting = [](int n) { return Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6; };
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
     Half* operand = LAST ? tile.x() : tile.phi();
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
     {
-#pragma unroll 4
-        for (int n = 0; n < 2 * M; n++) {
-            int row = place.row(n / 2, n % 2);
-            Pair16 dot = two_floats(own(tile, Own<M>::DOT + LAYER * Own<M>::ROWS + n));
-            float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-            word(operand, row * STRIDE + place.channel) = two_halves(dq.x, dq.y);
-            word(operand, row * STRIDE + CHANNELS + place.channel) = two_halves(dq.x * dot.low, dq.y * dot.high);
-            if constexpr (!LAST) {
-                float db[2] = {0.0f, 0.0f};
+        unsigned all_words[M][At::AGAIN_COUNT];
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++) {
-                    Pair16 dv = two_floats(dv_word(axis, row));
-                    Pair16 u = two_floats(own(tile, Own<M>::UV + (LAYER * Own<M>::ROWS + n) * 6 + axis));
-                    db[0] = fmaf(dv.low, u.low, db[0]);
-                    db[1] = fmaf(dv.high, u.high, db[1]);
+        for (int m = 0; m < M; m++) fetch(all_words[m], tile, Own<M>::uv(LAYER, m) + At::AGAIN);
+        // The last layer's thread reads only what it has made itself.
+        if constexpr (!LAST) {
+            wait_for_copies();
+            __syncthreads();
+        }
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            const unsigned(&words)[At::AGAIN_COUNT] = all_words[m];
+            Half *factors = place.at(operand, STRIDE, m), *vectors = place.at(tile.v(), STRIDE_F, m);
+            const float* scalars = place.at(tile.q(), STRIDE_Q, m);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
+                float2 dq = two(scalars, 8 * half * STRIDE_Q);
+                word(factors, 8 * half * STRIDE) = two_halves(dq.x, dq.y);
+                word(factors, 8 * half * STRIDE + CHANNELS) = two_halves(dq.x * dot.low, dq.y * dot.high);
+                if constexpr (!LAST) {
+                    float db[2] = {0.0f, 0.0f};
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        Pair16 dv = two_floats(word(vectors, (axis * ROWS + 8 * half) * STRIDE_F));
+                        Pair16 u = two_floats(words[At::u(half, axis)]);
+                        db[0] = fmaf(dv.low, u.low, db[0]);
+                        db[1] = fmaf(dv.high, u.high, db[1]);
+                    }
+                    word(factors, 8 * half * STRIDE + 2 * CHANNELS) = two_halves(db[0], db[1]);
                 }
-                word(operand, row * STRIDE + 2 * CHANNELS + place.channel) = two_halves(db[0], db[1]);
             }
         }
         Columns<1, (LAST ? 2 : 3) * DEPTH> out(update.out.matrix.backward, part_of);
-        __syncthreads();
-#pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            float sum[1][4] = {};
-            unsigned words[2];
-            fetch(words, tile, Own<M>::BEFORE + LAYER * Own<M>::ROWS + 2 * m);
-            out.multiply(sum, operand + 16 * m * STRIDE, STRIDE);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                Pair16 before = two_floats(words[half]);
-                float d0 = sum[0][2 * half] * tile_silu_slope(before.low);
-                float d1 = sum[0][2 * half + 1] * tile_silu_slope(before.high);
-                word(tile.h(), place.row(m, half) * STRIDE_F + place.channel) = two_halves(d0, d1);
-            }
-        }
+        hidden_backward(tile, place, out, operand, STRIDE, LAYER, [] {});
     }
 
     if constexpr (FIRST && TENSOR_CHANNELS > 0) {
         ByHalves<M> by_halves;
         Columns<1, DEPTH> hidden(update.hidden.matrix.backward, [&](int) { return 2 * TILE_WARPS + by_halves.group; });
+        unsigned words[5][2];
+        float2 gate[2];
+        auto ask = [&](int i) {
+#pragma unroll
+            for (int c = 0; c < 5; c++) fetch(words[c], tile, Own<M>::tensor(i, c));
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                gate[half] = two(student.gate2, tile.batch.element[by_halves.row(i, half)] * TENSOR_CHANNELS + by_halves.channel);
+        };
+        ask(0);
         __syncthreads();
 #pragma unroll 1
         for (int i = 0; i < ByHalves<M>::COUNT; i++) {
             if (!by_halves.has(i)) continue;
             float sum[1][4] = {};
-            unsigned words[2][5];
-            for (int half = 0; half < 2; half++) fetch(words[half], tile, Own<M>::TENSOR + (2 * i + half) * 5);
-            hidden.multiply(sum, tile.h() + by_halves.first_row(i) * STRIDE_F, STRIDE_F);
+            Half* tensors = tile.phi() + by_halves.row(i, 0) * STRIDE_T + by_halves.channel;
+            hidden.multiply(sum, place.left(tile.h(), STRIDE_F) + by_halves.first_row(i) * STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = by_halves.row(i, half);
                 Pair16 t[5];
                 float norm2[2] = {student.norm_epsilon, student.norm_epsilon};
 #pragma unroll
                 for (int c = 0; c < 5; c++) {
-                    t[c] = two_floats(words[half][c]);
+                    t[c] = two_floats(words[c][half]);
                     norm2[0] = fmaf(t[c].low, t[c].low, norm2[0]);
                     norm2[1] = fmaf(t[c].high, t[c].high, norm2[1]);
                 }
                 // Forward: |t| = √(t·t + ε), t = g2 ⊙ A2 W2
-                float2 gate = two(student.gate2, tile.batch.element[row] * TENSOR_CHANNELS + by_halves.channel);
-                float d0 = sum[0][2 * half] * rsqrtf(norm2[0]) * gate.x, d1 = sum[0][2 * half + 1] * rsqrtf(norm2[1]) * gate.y;
+                float d0 = sum[0][2 * half] * fast_inverse_root(norm2[0]) * gate[half].x;
+                float d1 = sum[0][2 * half + 1] * fast_inverse_root(norm2[1]) * gate[half].y;
 #pragma unroll
                 for (int c = 0; c < 5; c++)
-                    word(tile.phi(), (c * ROWS + row) * STRIDE_T + by_halves.channel) = two_halves(d0 * t[c].low, d1 * t[c].high);
+                    word(tensors, (c * ROWS + 8 * half) * STRIDE_T) = two_halves(d0 * t[c].low, d1 * t[c].high);
             }
+            if (i + 1 < ByHalves<M>::COUNT) ask(i + 1);
         }
     }
 
     // By q, and by U and V: what U gets goes to `v`.
     {
         Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
-        __syncthreads();
+        unsigned factors[LAST ? 2 : 4], words[LAST ? 12 : 14];
+        auto ask = [&](int m) {
+            fetch(factors, tile, Own<M>::factors(LAYER, m));
+            fetch(words, tile, Own<M>::uv(LAYER, m));
+        };
+        ask(0);
+        // Gradients by t were the first to read `h`.
+        if constexpr (!(FIRST && TENSOR_CHANNELS > 0)) __syncthreads();
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
             float dx[2][4] = {};
-            unsigned factors[4], words[2][6], dv_words[2][LAST ? 1 : 3];
-            fetch(factors, tile, Own<M>::FACTORS + (LAYER * Own<M>::ROWS + 2 * m) * 2);
+            unsigned waiting[2];
+            Half *by_u = place.at(tile.v(), STRIDE_F, m), *by_v = place.at(of_v, STRIDE_F, m);
+            float* scalars = place.at(tile.q(), STRIDE_Q, m);
+            hidden.multiply(dx, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                fetch(words[half], tile, Own<M>::UV + (LAYER * Own<M>::ROWS + 2 * m + half) * 6);
-                if constexpr (!LAST)
-                    for (int axis = 0; axis < 3; axis++) dv_words[half][axis] = dv_word(axis, place.row(m, half));
-            }
-            hidden.multiply(dx, tile.h() + 16 * m * STRIDE_F, STRIDE_F);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int n = 2 * m + half, row = place.row(m, half);
-                TileMixed mixed(words[half]);
-                Pair16 c = two_floats(factors[2 * half]), b = two_floats(factors[2 * half + 1]);
-                float2& dq = two(tile.q(), row * STRIDE_Q + place.channel);
+                TileMixed<LAST> mixed(words, half);
+                Pair16 c = two_floats(factors[half]), b = LAST ? Pair16{} : two_floats(factors[(LAST ? 0 : 2) + half]);
+                float2& dq = two(scalars, 8 * half * STRIDE_Q);
                 // Forward: q += c (U·V), |V| = √(V·V + ε), v += b U
                 float d_dot[2] = {dq.x * c.low, dq.y * c.high};
-                float per_norm[2] = {dx[1][2 * half] * rsqrtf(mixed.norm2(0) + student.norm_epsilon),
-                                     dx[1][2 * half + 1] * rsqrtf(mixed.norm2(1) + student.norm_epsilon)};
+                float per_norm[2] = {dx[1][2 * half] * fast_inverse_root(mixed.norm2(0) + student.norm_epsilon),
+                                     dx[1][2 * half + 1] * fast_inverse_root(mixed.norm2(1) + student.norm_epsilon)};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
+                    int at = (axis * ROWS + 8 * half) * STRIDE_F;
                     float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
                     if constexpr (!LAST) {
-                        Pair16 dv = two_floats(dv_words[half][axis]);
+                        Pair16 dv = two_floats(word(by_u, at));
                         du[0] = fmaf(b.low, dv.low, du[0]);
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
-                    word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) = two_halves(du[0], du[1]);
+                    word(by_u, at) = two_halves(du[0], du[1]);
                     unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
                                              fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
                     if (axis == 0)
-                        keep(tile, waiting(n), dv);
+                        waiting[half] = dv;
                     else
-                        word(of_v, (axis * ROWS + row) * STRIDE_F + place.channel) = dv;
+                        word(by_v, at) = dv;
                 }
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
             }
+            keep(tile, Own<M>::before(LAYER, m), waiting);
+            if (m + 1 < M) ask(m + 1);
         }
-    }
-    {
-        unsigned words[2 * M];
-#pragma unroll
-        for (int n = 0; n < 2 * M; n++) words[n] = own(tile, waiting(n));
-        __syncthreads();
-#pragma unroll
-        for (int n = 0; n < 2 * M; n++) word(of_v, place.row(n / 2, n % 2) * STRIDE_F + place.channel) = words[n];
     }
 
-    // dv = dU W_uᵀ + dV W_vᵀ; rows of `v` are overwritten when nobody reads them any more.
+    // dv = dU W_uᵀ + dV W_vᵀ.  A warp makes sixteen channels of every second sixteen of rows: it loads half of the rows
+    // for the same products.  Columns come a quarter at a time, asked for a quarter ahead; rows are overwritten when
+    // all are read.
     {
-        Columns<1, 2 * DEPTH> mix(update.mix.backward, part_of);
+        constexpr int QUARTER = DEPTH / 2;
+        static_assert(DEPTH % 2 == 0, "quarters of the columns");
+        ByHalves<M, 16> by_halves;
+        const uint2* groups[2] = {update.mix.backward.group(2 * by_halves.group), update.mix.backward.group(2 * by_halves.group + 1)};
+        uint2 columns[2][QUARTER][2];
+        auto ask = [&](int quarter) {
+#pragma unroll
+            for (int k = 0; k < QUARTER; k++)
+#pragma unroll
+                for (int n = 0; n < 2; n++) columns[quarter % 2][k][n] = __ldcg(groups[n] + (quarter * QUARTER + k) * WARP);
+        };
+        unsigned words[M][2];
+#pragma unroll
+        for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
+        ask(0);
+        ask(1);
         __syncthreads();
-#pragma unroll 1
-        for (int m = 0; m < M; m++) {
-            unsigned made[3][2], kept_words[3][2] = {};
-            if constexpr (!LAST)
 #pragma unroll
-                for (int axis = 0; axis < 3; axis++)
+        for (int m = 0; m < M; m++)
 #pragma unroll
-                    for (int half = 0; half < 2; half++) kept_words[axis][half] = dv_word(axis, place.row(m, half));
+            for (int half = 0; half < 2; half++) word(place.at(of_v, STRIDE_F, 0), (16 * m + 8 * half) * STRIDE_F) = words[m][half];
+        __syncthreads();
+
+        constexpr int COUNT = ByHalves<M>::COUNT;
+        float dv[COUNT][3][2][4] = {};
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) {
-                float dv[1][4] = {};
-                mix.template multiply<0, DEPTH>(dv, tile.v() + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
-                mix.template multiply<DEPTH, 2 * DEPTH>(dv, of_v + (axis * ROWS + 16 * m) * STRIDE_F, STRIDE_F);
+        for (int quarter = 0; quarter < 4; quarter++) {
+            const Half* x = place.left(quarter < 2 ? tile.v() : of_v, STRIDE_F) + quarter % 2 * QUARTER * 16;
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    int row = place.row(m, half);
-                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, tile.batch.element[row] * CHANNELS + place.channel);
-                    float d[2] = {dv[0][2 * half], dv[0][2 * half + 1]};
-                    if constexpr (LAST) {
-                        dv_word(axis, row) = two_halves(d[0], d[1]);
-                    } else {
-                        // Forward: v += b U keeps v
-                        Pair16 kept = two_floats(kept_words[axis][half]);
-                        d[0] += kept.low;
-                        d[1] += kept.high;
+            for (int i = 0; i < COUNT; i++) {
+                const Half* rows = x + by_halves.first_row(i) * STRIDE_F;
+#pragma unroll
+                for (int k = 0; k < QUARTER; k++)
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        unsigned a[4];
+                        load_matrices(a, rows + axis * ROWS * STRIDE_F + 16 * k);
+#pragma unroll
+                        for (int n = 0; n < 2; n++) multiply_add(dv[i][axis][n], a, columns[quarter % 2][k][n]);
                     }
-                    made[axis][half] = two_halves(d[0] * gate.x, d[1] * gate.y);
+            }
+            if (quarter < 2) ask(quarter + 2);
+        }
+
+        unsigned made[COUNT][2][2][4];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int row = by_halves.row(i, half);
+                Half* before = tile.dv_before() + row * CHANNELS + by_halves.channel;
+                const float* scalars = tile.q() + row * STRIDE_Q + by_halves.channel;
+                int by_element = tile.batch.element[row] * CHANNELS + by_halves.channel;
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, by_element + 8 * n);
+                    float2 gate_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element + 8 * n), dq = two(scalars, 8 * n);
+                    made[i][half][n][3] = two_halves(dq.x * gate_scalar.x, dq.y * gate_scalar.y);
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++) {
+                        float d[2] = {dv[i][axis][n][2 * half], dv[i][axis][n][2 * half + 1]};
+                        unsigned& kept = word(before, axis * ROWS * CHANNELS + 8 * n);
+                        if constexpr (LAST) {
+                            if (by_halves.has(i)) kept = two_halves(d[0], d[1]);
+                        } else {
+                            // Forward: v += b U keeps v
+                            Pair16 v = two_floats(kept);
+                            d[0] += v.low;
+                            d[1] += v.high;
+                        }
+                        made[i][half][n][axis] = two_halves(d[0] * gate.x, d[1] * gate.y);
+                    }
                 }
             }
-            __syncthreads();
+        __syncthreads();
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++)
+        for (int i = 0; i < COUNT; i++) {
+            if (!by_halves.has(i)) continue;
+            int at = by_halves.row(i, 0) * STRIDE_F + by_halves.channel;
 #pragma unroll
-                for (int half = 0; half < 2; half++)
-                    word(tile.v(), (axis * ROWS + place.row(m, half)) * STRIDE_F + place.channel) = made[axis][half];
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+#pragma unroll
+                    for (int axis = 0; axis < 3; axis++)
+                        word(tile.v() + at, (axis * ROWS + 8 * half) * STRIDE_F + 8 * n) = made[i][half][n][axis];
+                    word(tile.h() + at, 8 * half * STRIDE_F + 8 * n) = made[i][half][n][3];
+                }
         }
-    }
-#pragma unroll 4
-    for (int n = 0; n < 2 * M; n++) {
-        int row = place.row(n / 2, n % 2);
-        float2 gate = two(FIRST ? student.gate0 : student.gate_scalar, tile.batch.element[row] * CHANNELS + place.channel);
-        float2 dq = two(tile.q(), row * STRIDE_Q + place.channel);
-        word(tile.h(), row * STRIDE_F + place.channel) = two_halves(dq.x * gate.x, dq.y * gate.y);
     }
     __syncthreads();
 }

@@ -6,6 +6,8 @@ both are timed.  A list is made once, with a skin: to PyTorch's advantage nobody
 
 import torch
 
+from .dispersion import Dispersion
+
 
 class Tables:
     """Constants of pairs of elements: shapes (N, N), then those of the layout."""
@@ -22,6 +24,11 @@ class Tables:
             setattr(pairs, name, pick(table).to(student.device, student.dtype))
 
 
+def dispersion_of(student, numbers):
+    """What a student that was trained under dispersion has beside its pairs."""
+    return Dispersion(student, numbers) if student.config.get("dispersion") else None
+
+
 class EdgeList:
     """Pairs of the first geometry within cut-off and skin, sorted by receiver; sums by index_add."""
 
@@ -34,6 +41,7 @@ class EdgeList:
         near = torch.cdist(start_ang, start_ang) < self.cutoff_ang + skin_ang
         self.listed = near & ~torch.eye(atoms, dtype=bool)
         i, j = torch.nonzero(self.listed, as_tuple=True)
+        self.dispersion = dispersion_of(student, numbers)
         Tables(student, numbers).put(self, student, lambda table: table[i, j].repeat(replicas))
         self.row = self.species.repeat(replicas)  # (M,)
         offset = atoms * torch.arange(replicas)[:, None]
@@ -76,6 +84,7 @@ class AllPairs:
 
     def __init__(self, student, numbers, start_ang, replicas):
         self.atoms, self.species = len(numbers), student.species(numbers)
+        self.dispersion = dispersion_of(student, numbers)
         Tables(student, numbers).put(self, student, lambda table: table)
         self.distinct = ~torch.eye(self.atoms, dtype=bool, device=student.device)
         one_hot = torch.nn.functional.one_hot(self.species, len(student.elements))

@@ -36,7 +36,10 @@ def stages(student, x, pairs):
     q, v, t = student.density(basis, directions, z, pairs)
     yield "distances", (x,), lambda x: student.geometry(x, pairs)[:2]
     yield "radial + cut-off", (r,), lambda r: student.radial(r, real, pairs)
-    yield "repulsion", (r,), lambda r: student.repel(r, real, pairs)
+    if pairs.dispersion is None:
+        yield "repulsion", (r,), lambda r: student.repel(r, real, pairs)
+    else:  # counts as repulsion
+        yield "repulsion", (r, x), lambda r, x: (student.repel(r, real, pairs), student.disperse(x, pairs))
     yield "edge features", (u, basis), lambda u, basis: (student.directions(u), *student.filters(basis))
     yield "density (message 1)", (basis, directions), lambda b, y: student.density(b, y, z, pairs)
     for layer in range(1, student.config["layers"] + 1):

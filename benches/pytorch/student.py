@@ -131,6 +131,10 @@ class Student:
         phi = sum(amplitude * torch.exp(-exponent * x) for amplitude, exponent in terms)
         return torch.where(real, 0.5 * self.switch(r, pairs) * pairs.charge_ev_ang / r * phi, 0.0)
 
+    def disperse(self, x, pairs):
+        """Dispersion of replicas (B), which is between all atoms of a molecule; zero without the word in the file."""
+        return 0.0 if pairs.dispersion is None else pairs.dispersion.energies(x)
+
     def energies(self, x, pairs):
         """Energies of replicas (B) in eV, f64, from positions (B, N, 3) in Å."""
         replicas, atoms, _ = x.shape
@@ -145,7 +149,7 @@ class Student:
             q, v = self.update(layer, q, v, t)
         of_atoms = self.readout(q).view(replicas, atoms).double().sum(1)
         of_pairs = pairs.sums(self.repel(r, real, pairs)).view(replicas, atoms).double().sum(1)
-        return of_atoms + of_pairs + self.reference_ev[pairs.species].sum()
+        return of_atoms + of_pairs + self.disperse(x, pairs) + self.reference_ev[pairs.species].sum()
 
     def energies_and_forces(self, x, pairs):
         """Energies (B) in eV and forces (B, N, 3) in eV/Å by autograd."""

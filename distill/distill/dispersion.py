@@ -31,3 +31,9 @@ def pair_tables(elements):
 def pair_energy(r, c6, ratio, radius):
     """Energy of one pair in eV; all arguments may be arrays of one shape."""
     return -c6 * (1.0 / (r**6 + radius**6) + ratio / (r**8 + radius**8))
+
+
+def switched_energy(r, c6, ratio, radius, cutoff_ang):
+    """The same as the student has it: nothing below 4/5 of the cut-off, where the network sees the pair well, whole from
+    the cut-off on, with two continuous derivatives."""
+    return (1.0 - repulsion.switch(5.0 * r / cutoff_ang - 4.0)) * pair_energy(r, c6, ratio, radius)

@@ -42,8 +42,9 @@ def shapes(parameters, config):
 def described(config):
     """The metadata that follows from the student itself."""
     architecture = dataclasses.asdict(config)
-    if not config.core:  # readers of files without it need not know the word
-        del architecture["core"]
+    for word in ("core", "dispersion"):  # readers of files without them need not know the words
+        if not architecture[word]:
+            del architecture[word]
     return {
         "format": "mdrun-student",
         "format_version": VERSION,

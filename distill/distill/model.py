@@ -28,7 +28,8 @@ Message of layers 2 and up:
 
     a, b, c = MLP(q_j) ⊙ (B(r_ij) W_f)     q_i += g[z_i] ⊙ Σ_j a     v_i += g'[z_i] ⊙ Σ_j (b u_ij + c v_j)
 
-Energy: Σ_i MLP(q_i) + the repulsion of repulsion.py.  The reference energies of the elements are added by the
+Energy: Σ_i MLP(q_i) + the repulsion of repulsion.py, and with `dispersion` the term of dispersion.py between all pairs
+of atoms, however far apart: the network learns what is left of the teacher within r_c.  The reference energies of the elements are added by the
 caller in float64: a molecule's total is some 10⁴ eV, where float32 resolves only 1 meV.
 
 Uncertainty, optional: s_i = MLP(q_i) is the logarithm of the error, in eV/Å, that a component of the force on atom i
@@ -44,7 +45,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import repulsion
+from . import dispersion, repulsion
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35)
 PADDING = -1  # species index of an atom that is not there
@@ -65,6 +66,7 @@ class Config:
     # and as noise in half precision; 1e-2 means 10, and an offset of 0.1 which the bias takes up.
     norm_epsilon: float = 1e-2
     core: bool = False  # the radial functions vanish inside the covalent distance
+    dispersion: bool = False  # beyond the cut-off atoms attract each other as D3 has it
 
     def shapes(self):
         """Name → shape of every tensor, in the order of the forward pass."""
@@ -249,7 +251,14 @@ def energy(parameters, config, positions, species):
     of_pairs = lambda table: jnp.asarray(table, positions.dtype)[species[:, None], species[None]]
     switch_ang, charge, screening_ang = map(of_pairs, repulsion.pair_tables(ELEMENTS))
     close = repulsion.pair_energy(r, switch_ang, charge, screening_ang)
-    return learnt + 0.5 * jnp.where(pair, close, 0.0).sum()
+    total = learnt + 0.5 * jnp.where(pair, close, 0.0).sum()
+    if not config.dispersion:
+        return total
+    real = species >= 0
+    other = real[None] & real[:, None] & ~np.eye(len(species), dtype=bool)
+    r = jnp.sqrt(jnp.where(other, ((positions[None] - positions[:, None]) ** 2).sum(-1), 1.0))  # as in geometry
+    far = dispersion.switched_energy(r, *map(of_pairs, dispersion.pair_tables(ELEMENTS)), config.cutoff_ang)
+    return total + 0.5 * jnp.where(other, far, 0.0).sum()
 
 
 def energy_and_forces(parameters, config, positions, species):

@@ -7,25 +7,31 @@ seed gives fresh frames of the same molecules.
 
     python -m distill.sample train-*.npz --out frames --seed 1
     python -m distill.sample valid-*.npz --out frames --temperatures 300 500 --frames 5 --no-special --member
+
+With `--engine mdrun --student student.safetensors` a student drives the dynamics, by the program (engine.py): longer, and
+where it errs.  The bonds of such frames may have changed.
 """
 
 import argparse
 import dataclasses
 import multiprocessing
 import pathlib
+import shutil
 import time
 
 import numpy as np
 import torch
 
-from . import langevin, special
+from . import engine, langevin, special
 from .draws import ELEMENT_WEIGHTS, SIZE_WEIGHTS, SPECIAL_SHARES, draw_replicas, draw_special, table
 from .label import batches, compare_precision, label
 from .shards import COVALENT_RADIUS, KINDS, Frames, Molecules, pad, starts
 from .teacher import open_teacher
 
 BROKEN = 1.75  # a bond this many times the sum of covalent radii
-PAIR_STEPS = (10, 100)
+# Of these kinds of special frames half run freely for a moment, up to so many steps; protons on their way arrive somewhere.
+RUNNING = {"contact": 100, "hydrogen bond": 100, "proton shift": 60, "shared proton": 60, "proton exchange": 60}
+MAY_BREAK = [KINDS.index(kind) for kind in ("proton shift", "shared proton", "proton exchange")]
 
 
 def relax(teacher, molecules, n_steps, graph):
@@ -41,7 +47,7 @@ def relax(teacher, molecules, n_steps, graph):
 
 
 def dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, kind, partner, split, log=print):
-    """Frames of the replicas at save_steps (R, F); those whose bonds broke are left out."""
+    """Frames of the replicas at save_steps (R, F); those whose bonds broke are left out, unless they were to (MAY_BREAK)."""
     parts, broken, start, done = [], 0, time.perf_counter(), 0
     for chosen, n in batches(molecules.sizes[replica]):
         molecule = replica[chosen]
@@ -50,7 +56,7 @@ def dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, k
         saved, velocities = langevin.sample(teacher.forces, x, z, bath, save_steps[chosen], settings)
         saved = saved.cpu().numpy()
         frames_each = saved.shape[1]
-        intact = _intact(saved, molecules, molecule)
+        intact = _intact(saved, molecules, molecule) | np.isin(kind[chosen], MAY_BREAK)[:, None] & np.isfinite(saved).all((2, 3))
         broken += int((~intact).sum())
         positions = saved.reshape(-1, n, 3)
         counts = np.repeat(molecules.sizes[molecule], frames_each)
@@ -89,7 +95,8 @@ def _intact(saved, molecules, molecule):
 
 
 def special_frames(teacher, molecules, draws, settings, rng, workers, log=print):
-    """The structures for `draws`; half of the pairs in contact then run freely for a moment."""
+    """The structures for `draws`, None if there are none; half of the pairs in contact and of the protons on their way then run
+    freely for a moment."""
     tasks, chunk = [], 100
     for k, begin in enumerate(range(0, len(draws), chunk)):
         items = [
@@ -101,8 +108,10 @@ def special_frames(teacher, molecules, draws, settings, rng, workers, log=print)
     log(f"  {sum(positions is None for positions in made)} of {len(made)} special structures could not be made")
     good = np.array([positions is not None for positions in made], bool)
     draws, made = draws[good], [positions for positions in made if positions is not None]
-    contact = np.isin(draws[:, 0], [KINDS.index("contact"), KINDS.index("hydrogen bond")])
-    runs = contact & (rng.random(len(draws)) < 0.5)
+    if not made:
+        return None
+    steps_max = np.array([RUNNING.get(kind, 0) for kind in KINDS])[draws[:, 0]]
+    runs = (steps_max > 0) & (rng.random(len(draws)) < 0.5)
 
     numbers, bonds = [], []
     for _, first, second in draws:
@@ -122,7 +131,7 @@ def special_frames(teacher, molecules, draws, settings, rng, workers, log=print)
     if not runs.any():
         return frames
     chosen = np.flatnonzero(runs)
-    save = rng.integers(*PAIR_STEPS, size=(len(chosen), 1))
+    save = rng.integers(np.where(steps_max[chosen] < 100, 1, 10), steps_max[chosen])[:, None]
     temperature_k = rng.choice(np.float32([200, 300, 450]), len(chosen))
     of_pairs = kind[chosen], partner[chosen], split[chosen]
     moved = dynamics(teacher, structures, chosen, temperature_k, save, settings, *of_pairs, log)
@@ -146,17 +155,29 @@ def make_shard(teacher, paths, out, arguments, seeds, workers, log=print):
     save_steps = steps(arguments.equilibrate_fs) + stride * np.arange(frames_each) + jitter
 
     start = time.perf_counter()
-    log(f"{out.name}: {len(molecules)} molecules, {len(replica)} replicas, {save_steps.max()} steps")
+    log(f"{out.name}: {len(molecules)} molecules, {len(replica)} replicas")
     molecules = relax(teacher, molecules, arguments.relax_steps, settings.graph)
     log(f"  relaxed in {time.perf_counter() - start:.1f} s")
-    single = np.zeros(len(replica), np.uint8), np.full(len(replica), -1, np.int32), np.zeros(len(replica), int)
-    frames = dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, *single, log)
-    n_special = round(special_share * arguments.frames * len(replica))
+    if arguments.engine:
+        folder = out.with_suffix(".run")
+        run = engine.Run(
+            arguments.engine, arguments.student, arguments.engine_device, molecules, replica, temperature_k,
+            arguments.length_fs, arguments.stride_fs, folder, arguments.engine_limit_s,
+        )  # fmt: skip
+        log(f"  {len(run.runs)} replicas for the program in {time.perf_counter() - start:.1f} s")
+    else:
+        single = np.zeros(len(replica), np.uint8), np.full(len(replica), -1, np.int32), np.zeros(len(replica), int)
+        parts = [dynamics(teacher, molecules, replica, temperature_k, save_steps, settings, *single, log)]
+    n_special, made = round(special_share * arguments.frames * len(replica)), None
     if n_special:
         shares = SPECIAL_SHARES | arguments.special_shares
         shares = shares if arguments.wall else shares | {"squeezed": 0}
         draws = draw_special(molecules, replica, n_special, rng, shares)
-        frames = Frames.join([frames, special_frames(teacher, molecules, draws, settings, rng, workers, log)])
+        made = special_frames(teacher, molecules, draws, settings, rng, workers, log)
+    if arguments.engine:
+        parts = [run.frames(frames_each, round(arguments.equilibrate_fs / arguments.stride_fs), rng, workers, log)]
+        shutil.rmtree(folder)
+    frames = Frames.join(parts + ([made] if made else []))
     log(f"  {len(frames)} structures in {time.perf_counter() - start:.1f} s")
     return label(teacher, frames, out, arguments.member, arguments.half, log, arguments.wall)
 
@@ -179,6 +200,12 @@ def parse(words=None):
     parser.add_argument("--relax-steps", type=int, default=30)
     parser.add_argument("--equilibrate-fs", type=float, default=300)
     parser.add_argument("--separation-fs", type=float, default=15, help="least time between frames; twice that on average")
+    parser.add_argument("--engine", help="the program mdrun: a student drives the dynamics")
+    parser.add_argument("--engine-device", default="cuda:0")
+    parser.add_argument("--engine-limit-s", type=float, help="wall-clock limit of its dynamics")
+    parser.add_argument("--student", type=pathlib.Path, help="the student that does")
+    parser.add_argument("--length-fs", type=float, default=1000, help="of its dynamics")
+    parser.add_argument("--stride-fs", type=float, default=25, help="between the frames among which those to label are drawn")
     parser.add_argument("--member", action="store_true", help="store the labels of one member, too")
     parser.add_argument("--half", action="store_true", help="store forces in 16 bits")
     parser.add_argument("--check-f64", type=int, default=0, metavar="N", help="compare N labels of each shard with f64")

@@ -166,7 +166,7 @@ def parse(words=None):
     parser.add_argument("--train", nargs="+", required=True, help="glob patterns of labelled shards")
     parser.add_argument("--valid", nargs="+", help=f"without it one molecule in {WITHHELD} of the training shards is withheld")
     parser.add_argument("--checkpoint", required=True, help="written often, replaced each time")
-    parser.add_argument("--resume", help="checkpoint to go on from; its student and optimiser are kept")
+    parser.add_argument("--resume", help="checkpoint to go on from; its student and optimiser are kept, --dispersion may join")
     parser.add_argument("--minutes", type=float, default=1e9, help="wall-clock limit of this run, validation included")
     parser.add_argument("--until", type=pathlib.Path, help="end as soon as this file is there: more frames, say")
     parser.add_argument("--buckets", default="16,24,32,48,64")
@@ -221,6 +221,8 @@ def main(words=None):
     )
     if arguments.resume:
         state, config, settings, extra = checkpoint.load(arguments.resume)
+        # It has no tensors: a student trained without it may go on with it, and learns what is left of the teacher.
+        config = dataclasses.replace(config, dispersion=config.dispersion or arguments.dispersion)
         settings = dataclasses.replace(settings, schedule=schedule, pairs=arguments.pairs, average=arguments.average)
         reference_energy_ev = np.array(extra["reference_energy_ev"])
     else:

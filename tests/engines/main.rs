@@ -36,15 +36,19 @@ use mdrun::replica::{Fault, Parameters, Replica, Status};
 use mdrun::student::{Architecture, Student};
 use mdrun::system::System;
 use molecules::{
-    PARAMETERS, architecture, on_host, real_molecules, replicas, small_architecture, system,
+    PARAMETERS, architecture, chains, on_host, real_molecules, replicas, small_architecture, system,
 };
 
 /// Sizes around the edges of warps, blocks and product tiles.
 const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
 
-/// As large as there are kernels for, and one that its kernels are wider than, with zeros.
+/// As large as there are kernels for, and one that its kernels are wider than, with zeros, under dispersion.
 fn students() -> [Student; 2] {
-    [architecture(2, true), small_architecture()].map(|sizes| Student::random(&sizes, 3))
+    let small = Architecture {
+        dispersion: true,
+        ..small_architecture()
+    };
+    [architecture(2, true), small].map(|sizes| Student::random(&sizes, 3))
 }
 
 /// Both of them: tiles of 16-bit products, and the f32 kernels.
@@ -194,7 +198,11 @@ fn other_students_agree_too() {
     for name in ["default", "small"] {
         agrees_with_f64(&Student::embedded(name).unwrap(), &[12, 21, 2], 14);
     }
-    agrees_with_f64(&Student::random(&architecture(3, true), 4), &[12, 5], 2);
+    let far = Architecture {
+        dispersion: true,
+        ..architecture(3, true)
+    };
+    agrees_with_f64(&Student::random(&far, 4), &[12, 5, 70], 2);
     agrees_with_f64(&Student::random(&architecture(2, false), 5), &[9, 4], 3);
 }
 
@@ -208,6 +216,60 @@ fn a_student_with_a_core_agrees_too() {
     };
     agrees_with_f64(&Student::random(&core(2), 6), &[1, 2, 12, 33, 65], 15);
     agrees_with_f64(&Student::random(&core(3), 7), &[12, 5], 16);
+}
+
+/// What the word adds is the term and nothing else: two students that differ in it alone have the same
+/// bits of all that is learnt, in either precision, so the difference of their forces is dispersion's.
+/// The switch's argument, a number of some 5 less 4, is off by 2·10⁻⁶ in f32, which changes its slope by
+/// 10⁻⁵ of the largest; pairs' forces cancel in part, so ten times that. Energies are of some 10⁴ eV, in f64.
+#[test]
+fn dispersion_is_that_of_the_host() {
+    gpu_or_skip!();
+    let students = [false, true].map(|dispersion| {
+        let sizes = Architecture {
+            dispersion,
+            ..architecture(2, true)
+        };
+        Student::random(&sizes, 3)
+    });
+    let clusters = system(&[1, 2, 12, 16, 17, 33, 64, 65, 100], 31);
+    for system in [clusters, chains(&[4, 5, 16, 40, 64, 90], 32)] {
+        let start = replicas(&system, 0);
+        let host = |student| evaluated(&mut on_host::<f64>(&system, student, &start), &start);
+        let exact = students.each_ref().map(host);
+        for precision in PRECISIONS {
+            let gpu = students.each_ref().map(|student| {
+                let mut engine = on_gpu(&system, Some(student), &start, precision);
+                evaluated(&mut engine, &start)
+            });
+            for n in 0..start.len() {
+                let atoms = start[n].positions_ang.len();
+                let added = |of: &[Vec<Replica>; 2]| {
+                    let forces = |replica: &Replica| replica.forces_ev_per_ang.concat();
+                    let [without, with] = of.each_ref().map(|replicas| forces(&replicas[n]));
+                    let forces = with.iter().zip(&without).map(|(a, b)| a - b);
+                    let energy_ev = of[1][n].energy_ev - of[0][n].energy_ev;
+                    (energy_ev, forces.collect::<Vec<f64>>())
+                };
+                let ((energy_ev, forces), (exact_ev, exact)) = (added(&gpu), added(&exact));
+                let far = start[n].positions_ang.iter().any(|x| {
+                    let square = |axis: usize| (x[axis] - start[n].positions_ang[0][axis]).powi(2);
+                    (0..3).map(square).sum::<f64>() > 25.0
+                });
+                assert!(!far || exact_ev < 0.0, "{atoms} atoms: {exact_ev} eV");
+                let size = mean_size(exact.iter().copied());
+                let error = mean_size(forces.iter().zip(&exact).map(|(a, b)| a - b));
+                let bound = 1e-4 * size + 1e-12;
+                assert!(error <= bound, "{atoms} atoms: {error:e} of {size:e} eV/Å");
+                let error_ev = (energy_ev - exact_ev).abs();
+                let bound_ev = 1e-4 * exact_ev.abs() + 1e-10;
+                assert!(
+                    error_ev <= bound_ev,
+                    "{atoms} atoms: {error_ev:e} of {exact_ev:e} eV"
+                );
+            }
+        }
+    }
 }
 
 /// A rounding to 16 bits changes a number by up to 2⁻¹² of itself, up as often as down; behind a force

@@ -115,6 +115,26 @@ pub fn system(sizes: &[usize], seed: u64) -> Arc<System> {
     })
 }
 
+/// Zigzag chains of so many atoms, 1.25 Å an atom, far from the origin: most pairs are beyond the cut-off.
+pub fn chains(sizes: &[usize], seed: u64) -> Arc<System> {
+    let mut generator = SplitMix(seed);
+    let mut atom = |n: usize| {
+        let side_ang = [0.4, -0.4][n % 2];
+        let x = [1.25 * n as f64, side_ang, 0.0];
+        x.map(|x| 1e4 + x + 0.05 * generator.gaussian())
+    };
+    let mut molecules = system(sizes, seed).molecules.clone();
+    for molecule in &mut molecules {
+        let atoms = 0..molecule.numbers.len();
+        molecule.starts_ang = vec![atoms.map(&mut atom).collect()];
+    }
+    Arc::new(System {
+        molecules,
+        seed: 77,
+        temperature_limit_k: 1e6,
+    })
+}
+
 /// What all tests run at.
 pub const PARAMETERS: Parameters = Parameters {
     timestep_fs: 0.5,

@@ -106,6 +106,14 @@ structures! {
         gradient: Pointer<f32>,
     }
 
+    /// Dispersion beyond the cut-off.
+    Dispersion {
+        table: Pointer<f32>,
+        cutoff_ang: f64,
+        elements: i32,
+        unused: i32,
+    }
+
     /// What becomes of a product on its way out.
     Epilogue {
         bias: Pointer<f32>,
@@ -174,6 +182,7 @@ structures! {
         readout_bias: Pointer<f32>,
         repulsion: Pointer<f64>,
         core: Pointer<f64>,
+        dispersion: Pointer<f32>,
         cutoff_ang: f64,
         norm_epsilon: f32,
         elements: i32,
@@ -209,6 +218,16 @@ structures! {
         seed: u64,
         temperature_limit_k: f64,
     }
+}
+
+impl Dispersion {
+    /// Of no student, or one without it.
+    pub const NONE: Self = Self {
+        table: Pointer::NONE,
+        cutoff_ang: 0.0,
+        elements: 0,
+        unused: 0,
+    };
 }
 
 impl Piece {
@@ -328,6 +347,7 @@ impl Sizes {
             size_of::<Program>(),
             size_of::<TileStudent>(),
             size_of::<Analytic>(),
+            size_of::<Dispersion>(),
             PIECES_MAX,
             self.tile_threads() as usize,
             TILE_STAGES.len(),

@@ -2,7 +2,7 @@
 
 use cudarc::driver::CudaSlice;
 
-use super::abi::Pointer;
+use super::abi::{self, Pointer};
 use super::arrays::{NetworkArrays, PairArrays};
 use super::batch::Batch;
 use super::gpu::Gpu;
@@ -105,8 +105,10 @@ impl Field {
             &[&launches.batch, &state, &pairs, &reached, &progress],
         )?;
         let mut energy_of_row_ev = Pointer::NONE;
+        let mut dispersion = abi::Dispersion::NONE;
         if let (Some(weights), Some(arrays)) = (&self.weights, &self.network) {
             energy_of_row_ev = Pointer::to(&arrays.energy_ev);
+            dispersion = weights.dispersion();
             let evaluation = Evaluation {
                 launches: &launches,
                 weights,
@@ -120,7 +122,14 @@ impl Field {
             "forces",
             &kernels.forces,
             launches.rows,
-            &[&launches.batch, &pairs, &progress, &state],
+            &[
+                &launches.batch,
+                &dispersion,
+                &pairs,
+                &progress,
+                &energy_of_row_ev,
+                &state,
+            ],
         )?;
         launches.by_warp(
             "energies",

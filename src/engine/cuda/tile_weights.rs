@@ -113,6 +113,7 @@ impl TileWeights {
             } else {
                 Pointer::NONE
             },
+            dispersion: weights.dispersion().table,
             cutoff_ang: weights.cutoff_ang,
             norm_epsilon: weights.norm_epsilon,
             elements: weights.elements as i32,

@@ -5,7 +5,9 @@
 
 use cudarc::driver::CudaSlice;
 
+use super::abi::{self, Pointer};
 use super::gpu::Gpu;
+use crate::elements::Element;
 use crate::error::Result;
 use crate::student::Student;
 
@@ -63,6 +65,8 @@ pub struct Weights {
     pub readout_bias: CudaSlice<f32>,
     /// (E, E, 3): switch distance Å, charges eV Å, screening length Å
     pub repulsion: CudaSlice<f64>,
+    /// (E, E, 4): C6 eV Å⁶, C6 Q eV Å⁸, R⁶, R⁸, if the student was trained under dispersion
+    pub dispersion: Option<CudaSlice<f32>>,
     /// whether the radial functions fade inside the switch distance
     pub core: bool,
     pub elements: usize,
@@ -71,6 +75,17 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// The f32 kernels' view of dispersion.
+    pub fn dispersion(&self) -> abi::Dispersion {
+        let table = self.dispersion.as_ref();
+        abi::Dispersion {
+            table: table.map_or(Pointer::NONE, Pointer::to),
+            cutoff_ang: self.cutoff_ang,
+            elements: self.elements as i32,
+            unused: 0,
+        }
+    }
+
     /// Uploads what the campaign's elements (indices into the student's) need.
     pub fn upload(gpu: &Gpu, student: &Student, elements: &[usize]) -> Result<Self> {
         let loader = Loader {
@@ -128,6 +143,11 @@ impl Weights {
             readout_weight: loader.vector("readout.out.weight")?,
             readout_bias: loader.vector("readout.out.bias")?,
             repulsion: gpu.upload(&loader.repulsion())?,
+            dispersion: if architecture.dispersion {
+                Some(gpu.upload(&loader.dispersion())?)
+            } else {
+                None
+            },
             core: architecture.core,
             elements: elements.len(),
             cutoff_ang: architecture.cutoff_ang,
@@ -185,17 +205,26 @@ impl Loader<'_> {
         })
     }
 
+    /// All pairs of the campaign's elements.
+    fn pairs(&self) -> impl Iterator<Item = (Element, Element)> {
+        let all = &self.student.elements;
+        let element = |e: &usize| all[*e];
+        let second = move |a| self.elements.iter().map(move |b| (a, element(b)));
+        self.elements.iter().map(element).flat_map(second)
+    }
+
     fn repulsion(&self) -> Vec<f64> {
-        let elements: Vec<_> = self
-            .elements
-            .iter()
-            .map(|e| self.student.elements[*e])
-            .collect();
-        let pairs = elements
-            .iter()
-            .flat_map(|a| elements.iter().map(move |b| (*a, *b)));
-        pairs
+        self.pairs()
             .flat_map(|(a, b)| crate::student::repulsion_constants(a, b))
             .collect()
+    }
+
+    fn dispersion(&self) -> Vec<f32> {
+        let entry = |(a, b)| {
+            let [c6, ratio, radius_ang] = crate::student::dispersion_constants(a, b);
+            let r2 = radius_ang * radius_ang;
+            [c6, c6 * ratio, r2 * r2 * r2, r2 * r2 * r2 * r2].map(|x| x as f32)
+        };
+        self.pairs().flat_map(entry).collect()
     }
 }
