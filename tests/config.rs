@@ -70,6 +70,20 @@ fn every_bad_config_is_refused_with_its_message() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A search among all earlier names for each would take minutes here.
+#[test]
+fn a_hundred_thousand_names_are_compared_and_the_last_is_found_among_them() {
+    let table = |name: &str| format!("[[molecule]]\nname = \"{name}\"\nstructure = \"x.xyz\"\n");
+    let head = "[run]\nsteps = 1\n".to_owned();
+    let text = (0..100_000).fold(head, |text, n| text + &table(&format!("m{n}")));
+    let path = Path::new("many.toml");
+    assert_eq!(Config::parse(path, &text).unwrap().molecules.len(), 100_000);
+    let error = Config::parse(path, &(text + &table("M0"))).unwrap_err();
+    assert_eq!(error.what(), "two molecules are called M0");
+    // Two lines before the tables, three each, and the name in the second of its own.
+    assert!(error.to_string().contains("many.toml:300004\n"), "{error}");
+}
+
 #[test]
 fn every_good_config_is_accepted() {
     for path in configs("tests/config/good") {

@@ -124,6 +124,24 @@ fn compounds_of_one_file_become_molecules_named_by_title_or_number() {
     assert_eq!(names, ["water", "mix-2"]);
 }
 
+/// A search among all earlier names for each would take many times as long as the reading.
+#[test]
+fn the_last_of_thirty_thousand_names_is_compared_with_the_first() {
+    let table = |name: &str| molecule("water.xyz", &format!("name = \"{name}\""));
+    let head = format!("{RUN}{}", table("costarring"));
+    let text = (1..30_000).fold(head, |text, n| text + &table(&format!("m{n}")));
+    let many = plan(&text, &Overrides::default()).unwrap();
+    assert_eq!(many.system.molecules.len(), 30_000);
+    // The published collision of FNV-1a in 32 bits.
+    let error = plan(&(text + &table("liquid")), &Overrides::default()).unwrap_err();
+    assert!(
+        error
+            .what()
+            .starts_with("the names costarring and liquid have the same hash"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_command_line_goes_over_the_config() {
     let text = format!("{RUN}{}", molecule("water.xyz", "replicas = 2"));

@@ -3,6 +3,8 @@
 //! Settings are compared as they were understood, not as they were written; a comment or the order
 //! of a config is no difference.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::{Checkpoint, VERSION};
 use crate::error::{Error, Result};
 use crate::replica::Replica;
@@ -25,21 +27,16 @@ pub struct Difference {
 impl Checkpoint {
     /// Settings that differ from the checkpoint's and may not, by key.
     pub fn differences(&self, settings: &[(String, String)]) -> Vec<Difference> {
-        let value = |settings: &[(String, String)], key: &str| {
-            let found = settings.iter().find(|(found, _)| found == key);
-            found.map(|(_, value)| value.clone())
-        };
-        let all = self.settings.iter().chain(settings);
-        let mut keys: Vec<&str> = all.map(|(key, _)| key.as_str()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.retain(|key| !MAY_CHANGE.contains(key));
-        let differences = keys.into_iter().map(|key| Difference {
+        let [old, new] = [self.settings.as_slice(), settings].map(by_key);
+        let mut keys: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+        keys.retain(|key| !MAY_CHANGE.contains(key) && old.get(key) != new.get(key));
+        let owned = |value: Option<&&str>| value.map(|value| (*value).to_owned());
+        let difference = |key: &str| Difference {
             key: key.to_owned(),
-            old: value(&self.settings, key),
-            new: value(settings, key),
-        });
-        differences.filter(|found| found.old != found.new).collect()
+            old: owned(old.get(key)),
+            new: owned(new.get(key)),
+        };
+        keys.into_iter().map(difference).collect()
     }
 
     /// Refuses to go on with other settings or another force field.
@@ -100,6 +97,11 @@ impl Checkpoint {
         let found = self.settings.iter().find(|(key, _)| key == "seed");
         found?.1.parse().ok()
     }
+}
+
+fn by_key(settings: &[(String, String)]) -> HashMap<&str, &str> {
+    let pairs = settings.iter().map(|(key, value)| (&**key, &**value));
+    pairs.collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::cli;
 use crate::engine;
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::replica::Replica;
 use crate::run::duration;
 
 /// Says what would run.
@@ -34,13 +33,13 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
     let step_s = started.elapsed().as_secs_f64() / steps.max(1) as f64;
     let estimate = Duration::from_secs_f64((step_s * plan.steps as f64).min(1e12));
     crate::tell!("molecules");
-    for (index, molecule) in plan.system.molecules.iter().enumerate() {
-        let of_this = |replica: &&Replica| replica.id.molecule as usize == index;
-        let copies = count(
-            plan.replicas.iter().filter(of_this).count() as u64,
-            "replica",
-        );
-        crate::tell!("  {}: {} atoms, {copies}", molecule.name, molecule.len());
+    let mut copies = vec![0; plan.system.molecules.len()];
+    for replica in &plan.replicas {
+        copies[replica.id.molecule as usize] += 1;
+    }
+    for (molecule, copies) in plan.system.molecules.iter().zip(copies) {
+        let (atoms, copies) = (molecule.len(), count(copies, "replica"));
+        crate::tell!("  {}: {atoms} atoms, {copies}", molecule.name);
     }
     crate::tell!(
         "dynamics   {} of {} fs, {}",

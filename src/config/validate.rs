@@ -1,5 +1,7 @@
 //! What no single value shows: keys that exclude each other, names that clash.
 
+use std::collections::HashSet;
+
 use super::{Config, Molecule, Scheme, Temperatures};
 use crate::error::{Error, Result};
 
@@ -20,7 +22,8 @@ impl Config {
             let error = Error::input("the list of molecules is empty: nothing would run");
             return Err(error.at(self.path(), 0));
         }
-        for (index, molecule) in self.molecules.iter().enumerate() {
+        let mut names = HashSet::new();
+        for molecule in &self.molecules {
             let name = molecule.name();
             check_name(&name).map_err(|what| {
                 let error = self.point(Error::input(what), molecule.name_span());
@@ -31,10 +34,7 @@ impl Config {
                 }
             })?;
             // File systems that ignore case would mix the files of two such molecules.
-            let clash = self.molecules[..index]
-                .iter()
-                .find(|earlier| earlier.name().eq_ignore_ascii_case(&name));
-            if clash.is_some() {
+            if !names.insert(name.to_ascii_lowercase()) {
                 let error = Error::input(format!("two molecules are called {name}"))
                     .hint("names are unique, whatever their case; add name = \"…\" to one of them");
                 return Err(self.point(error, molecule.name_span()));

@@ -1,5 +1,6 @@
 //! From structure files to the molecules of a campaign.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::masses;
@@ -25,12 +26,13 @@ pub struct Compound {
 /// Reads and checks all structures of a config.
 pub fn read(config: &Config, copies: Option<u32>, domain: &Domain) -> Result<Vec<Compound>> {
     let mut compounds: Vec<Compound> = Vec::new();
+    let mut names = Names::default();
     for table in &config.molecules {
         for molecule in molecules(config, table, domain)? {
-            if let Some(what) = clash(&compounds, &molecule.name) {
+            names.add(&molecule.name).map_err(|what| {
                 let error = Error::input(what).hint("give one of them another name");
-                return Err(config.point(error, table.name_span()));
-            }
+                config.point(error, table.name_span())
+            })?;
             compounds.push(Compound {
                 molecule,
                 temperatures_k: config.temperatures_k(table).to_vec(),
@@ -53,21 +55,27 @@ fn friction_per_ps(config: &Config, table: &config::Molecule) -> f64 {
     }
 }
 
-/// Why a name cannot stand beside those that are there.
-fn clash(compounds: &[Compound], name: &str) -> Option<String> {
-    let other = |same: &dyn Fn(&str) -> bool| {
-        compounds
-            .iter()
-            .map(|compound| &compound.molecule.name)
-            .find(|other| same(other))
-    };
-    if other(&|other| other.eq_ignore_ascii_case(name)).is_some() {
-        return Some(format!("two molecules are called {name}"));
+/// The names that are taken.
+#[derive(Default)]
+struct Names {
+    /// In lower case: file systems that ignore case would mix the files of two such molecules.
+    lower_case: HashSet<String>,
+    of_hash: HashMap<u32, String>,
+}
+
+impl Names {
+    /// Takes a name, or says why it cannot stand beside those that are there.
+    fn add(&mut self, name: &str) -> Result<(), String> {
+        if !self.lower_case.insert(name.to_ascii_lowercase()) {
+            return Err(format!("two molecules are called {name}"));
+        }
+        match self.of_hash.insert(name_hash(name), name.to_owned()) {
+            None => Ok(()),
+            Some(twin) => Err(format!(
+                "the names {twin} and {name} have the same hash, and so would share random numbers"
+            )),
+        }
     }
-    let twin = other(&|other| name_hash(other) == name_hash(name))?;
-    Some(format!(
-        "the names {twin} and {name} have the same hash, and so would share random numbers"
-    ))
 }
 
 /// The molecules of one table, whose file may hold several compounds.
@@ -81,12 +89,14 @@ fn molecules(config: &Config, table: &config::Molecule, domain: &Domain) -> Resu
         structure::check(structure, domain, charge, &path)?;
     }
     let groups = same_compound(&structures);
-    let mut molecules: Vec<Molecule> = Vec::new();
+    let mut molecules: Vec<Molecule> = Vec::with_capacity(groups.len());
+    let mut taken = HashSet::new();
     for (index, starts) in groups.iter().enumerate() {
         let name = match groups.len() {
             1 => table.name(),
-            _ => name_of(&starts[0].title, &table.name(), index, &molecules),
+            _ => name_of(&starts[0].title, &table.name(), index, &taken),
         };
+        taken.insert(name.to_ascii_lowercase());
         molecules.push(molecule(config, &path, name, starts)?);
     }
     Ok(molecules)
@@ -111,16 +121,14 @@ fn same_compound(structures: &[Structure]) -> Vec<Vec<&Structure>> {
     groups
 }
 
-/// The name of one compound of several in a file: its title where that can be a name and no
-/// earlier compound has it, else the table's name and a number, from 1.
+/// The name of one compound of several in a file: its title where that can be a name and is not,
+/// in lower case, among those `taken` by earlier compounds, else the table's name and a number,
+/// from 1.
 ///
 /// It depends only on what stands before it in the file, so that compounds can be added at the end
 /// without renaming, and so changing, any other.
-fn name_of(title: &str, table: &str, index: usize, earlier: &[Molecule]) -> String {
-    let taken = earlier
-        .iter()
-        .any(|molecule| molecule.name.eq_ignore_ascii_case(title));
-    if check_name(title).is_ok() && !taken {
+fn name_of(title: &str, table: &str, index: usize, taken: &HashSet<String>) -> String {
+    if check_name(title).is_ok() && !taken.contains(&title.to_ascii_lowercase()) {
         title.to_owned()
     } else {
         format!("{table}-{}", index + 1)

@@ -112,6 +112,10 @@ fn the_small_commands_answer() {
     ]);
     let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap();
     assert!(bench[1]["molecule_steps_per_s"].as_f64().unwrap() > 0.0);
+    for seconds in ["0", "nan", "inf"] {
+        let refused = scene.run(&["bench", "water.xyz", "--seconds", seconds]);
+        assert_eq!(refused.status.code(), Some(2), "{seconds}");
+    }
 }
 
 #[test]
