@@ -171,6 +171,9 @@ pub struct Bench {
     /// Also say where the time of a step goes (on a GPU)
     #[arg(long)]
     pub profile: bool,
+    /// With --profile, the products that this GPU can make at best, TFLOP/s: also say each stage's share of it
+    #[arg(long, value_name = "TFLOP/s", requires = "profile")]
+    pub ceiling: Option<f64>,
     /// Print the results as JSON
     #[arg(long)]
     pub json: bool,

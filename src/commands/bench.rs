@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::batch;
+use super::operations::Operations;
 use crate::cli;
 use crate::engine::{self, Engine, Op, Precision, StageTime};
 use crate::error::{Error, Result};
@@ -39,6 +40,13 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     if !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
         return Err(Error::input("--seconds must be a number above 0"));
     }
+    if arguments
+        .ceiling
+        .is_some_and(|ceiling| !(ceiling > 0.0 && ceiling.is_finite()))
+    {
+        return Err(Error::input("--ceiling must be a number above 0"));
+    }
+    let operations = Operations::new(&student.architecture, &structure);
     let mut results = Vec::new();
     if !arguments.json {
         crate::tell!("replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)");
@@ -81,6 +89,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "stages": stages.iter().map(|stage| serde_json::json!({
                     "stage": stage.stage,
                     "step_us": step_us(stage),
+                    "tflops": tflops(&operations, stage, count),
                 })).collect::<Vec<_>>(),
             }));
         } else {
@@ -91,7 +100,13 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
             for stage in &stages {
                 let (name, part_us) = (stage.stage, step_us(stage));
                 let share = 100.0 * part_us / whole_us;
-                crate::tell!("    {name:18} {part_us:9.1} us a step  {share:4.1}%");
+                let products = tflops(&operations, stage, count).map_or(String::new(), |tflops| {
+                    let of = arguments.ceiling.map_or(String::new(), |ceiling| {
+                        format!("  {:4.1}% of the ceiling", 100.0 * tflops / ceiling)
+                    });
+                    format!("  {tflops:6.1} TFLOP/s{of}")
+                });
+                crate::tell!("    {name:18} {part_us:9.1} us a step  {share:4.1}%{products}");
             }
         }
     }
@@ -123,6 +138,11 @@ fn steps_per_s(engine: &mut dyn Engine, program: &[Op], seconds: f64) -> Result<
 /// Time of one stage in one step.
 fn step_us(stage: &StageTime) -> f64 {
     1e3 * stage.time_ms / PROFILED_STEPS as f64
+}
+
+/// Useful operations of one stage, 10¹² a second, where all replicas are one batch on one GPU.
+fn tflops(operations: &Operations, stage: &StageTime, replicas: u32) -> Option<f64> {
+    Some(1e-6 * operations.of(stage)? * f64::from(replicas) / step_us(stage))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod info;
 mod job;
 mod minimize;
 pub mod modes;
+mod operations;
 mod room;
 mod simulate;
 mod validate;
