@@ -5,10 +5,11 @@ itself, and the labels of what it visited say how to come back (arXiv:1011.0686 
 the program costs a fiftieth of one of the teacher.
 
 Each replica is a molecule of its own in a configuration; the program freezes those that explode and goes on with the
-others.  Configurations have TABLES of them at most, since reading takes the square of their number, and run side by side.
+others.  Configurations have TABLES of them at most and run side by side: while one is read or written another computes.
 """
 
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
@@ -22,6 +23,7 @@ FRICTION_PER_PS = 5.0
 CLOSEST_ANG, GAP_ANG = 0.6, 4.5  # the program refuses 0.5 Å and less, and molecules in pieces 5 Å apart
 ROUNDED_K = 25.0
 TABLES = 5000
+ENDED = 0, 3, 75  # exit codes: to the end, to the end with replicas that failed, stopped at the wall-clock limit
 NEAR = 5  # frames before and after a change of bonds that are taken first
 
 
@@ -47,6 +49,7 @@ class Run:
         good = np.array([accepted(*molecules.one(k)[:2]) for k in range(len(molecules))])
         self.runs = np.flatnonzero(good[replica])
         self.processes = []
+        shutil.rmtree(folder, ignore_errors=True)  # what a run that was interrupted left there is not this one's
         head = f"""seed = 1
 [run]
 steps = {round(length_fs / TIMESTEP_FS)}
@@ -83,6 +86,8 @@ path = "{pathlib.Path(model).resolve()}"
             code, lines = process.wait(), (part / "log").read_text().splitlines()
             said = [line for line in lines if any(word in line for word in (" steps in ", "stopped by", "error"))]
             log(f"  the program: {code}; " + "; ".join(said))
+            if code not in ENDED:
+                raise RuntimeError(f"{part}/log: the program ended with exit code {code}")
         tasks, chunk = [], 200
         for part, chosen, _ in self.processes:
             for begin in range(0, len(chosen), chunk):

@@ -214,7 +214,10 @@ def parse(words=None):
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-graph", action="store_true", help="do not capture the step in a CUDA graph")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), help="for making special structures")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if arguments.engine and not arguments.student:
+        parser.error("--engine needs --student, the student whose dynamics it makes")
+    return arguments
 
 
 def log(*words):

@@ -125,7 +125,7 @@ fn steps_per_s(engine: &mut dyn Engine, program: &[Op], seconds: f64) -> Result<
     loop {
         engine.advance(program, at_once)?;
         steps += at_once;
-        let elapsed_s = started.elapsed().as_secs_f64();
+        let elapsed_s = started.elapsed().as_secs_f64().max(1e-9);
         let rate = steps as f64 / elapsed_s;
         if elapsed_s >= seconds {
             return Ok(rate);
