@@ -267,7 +267,7 @@ def main():
             finish(results)
     for model in (str(weights), options.small) if mdrun else ():
         if model:
-            results.part(f"sizes, {model}", lambda: bench_sizes(model))
+            results.part(f"sizes, {pathlib.Path(model).name}", lambda: bench_sizes(model))
     if others:
         results.part(f"stages, {others[-1]}", lambda: bench_stages(others[-1]))
     results.log.close()
