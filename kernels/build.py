@@ -147,8 +147,9 @@ def build():
 def module_of(student):
     """The kernels for one student as C++ in a namespace of their own, with a table of them."""
     text = inline().replace('extern "C" ', "")
-    names = re.findall(r"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(", text)
-    table = ", ".join(f'{{"{name}", entry({name})}}' for name in names)
+    clusters, bounds = r"(?:IN_CLUSTERS\((\w+)\) )?", r"(?:__launch_bounds__\([^)]*\) )?"
+    kernels = re.findall(rf"__global__ void {clusters}{bounds}(\w+)\(", text)
+    table = ", ".join(f'{{"{name}", entry({name}, {blocks or 1})}}' for blocks, name in kernels)
     sizes = "".join(f"#undef {macro}\n#define {macro} {size}\n" for macro, size in sizes_of(student))
     module = f"Module module{{kernel_sizes, sizeof kernel_sizes, {{{table}}}}};"
     return f"{sizes}namespace {name_of(student)} {{\n{text}\n{module}\n}}\n"

@@ -35,6 +35,12 @@ inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
     sum[0] = two_halves(wide[0], wide[1]), sum[1] = two_halves(wide[2], wide[3]);
 }
 
+template <int APART>
+inline void load_rows_of_eights(unsigned (&a)[4], const Half* x) {
+    int lane = threadIdx.x % 32;
+    for (int n = 0; n < 4; n++) std::memcpy(&a[n], x + (lane / 4 + n % 2 * 8) * 8 + n / 2 * APART + lane % 4 * 2, 4);
+}
+
 inline void load_matrices(unsigned (&a)[4], const Half* row) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     for (int n = 0; n < 4; n++) {
@@ -147,6 +153,13 @@ __device__ inline void load_transposed(unsigned (&a)[4], const Half* row) {
 __device__ inline void load_rows(unsigned (&a)[4], const Half* x, int stride) {
     int lane = threadIdx.x % 32;
     load_matrices(a, x + lane % 16 * stride + lane / 16 * 8);
+}
+
+// The same where columns come by eights, so many numbers apart, and rows lie side by side in them.
+template <int APART>
+__device__ inline void load_rows_of_eights(unsigned (&a)[4], const Half* x) {
+    int lane = threadIdx.x % 32;
+    load_matrices(a, x + lane % 16 * 8 + lane / 16 * APART);
 }
 
 // From global to shared memory while the thread goes on; they are there after `wait_for_copies` and a barrier.

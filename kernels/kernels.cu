@@ -27,10 +27,17 @@
 
 // What a tile keeps in global memory.
 template <int M>
-constexpr int TILE_SCRATCH = ON_CHIP<M> ? 0 : Scratch<M>::BYTES;
+constexpr int TILE_SCRATCH = ON_CHIP<M, 1> ? 0 : Scratch<M, 1>::BYTES;
+
+// Shared memory of a cluster's block, where there are clusters.
+template <int C>
+constexpr int CLUSTER_BYTES = Regions<1, C>::BYTES;
+template <>
+constexpr int CLUSTER_BYTES<0> = 0;
 
 // What the host must know of these kernels, in the order of `Sizes` there; at last the bytes that tiles of 16, 32,
-// 48 and 64 rows need of shared and of global memory, and how many go at once, which differ between GPUs.
+// 48 and 64 rows need of shared and of global memory, and how many go at once, which differ between GPUs, and blocks and
+// shared memory of clusters.
 extern "C" __device__ const int kernel_sizes[] = {
     CHANNELS,          RADIAL,          TENSOR_CHANNELS,         ELEMENTS_MAX,
     sizeof(Batch),     sizeof(State),   sizeof(Progress),        sizeof(Pairs),
@@ -41,7 +48,8 @@ extern "C" __device__ const int kernel_sizes[] = {
     sizeof(Tiles),     sizeof(Program), sizeof(TileStudent),     sizeof(Analytic),
     sizeof(Dispersion),
     PIECES_MAX,        TILE_THREADS,    TILE_STAGES,
-    Regions<1>::BYTES, Regions<2>::BYTES,                        Regions<3>::BYTES, Regions<4>::BYTES,
+    Regions<1, 1>::BYTES,            Regions<2, 1>::BYTES,       Regions<3, 1>::BYTES, Regions<4, 1>::BYTES,
     TILE_SCRATCH<1>,   TILE_SCRATCH<2>, TILE_SCRATCH<3>,         TILE_SCRATCH<4>,
     BLOCKS_AT_ONCE<1>, BLOCKS_AT_ONCE<2>,                        BLOCKS_AT_ONCE<3>, BLOCKS_AT_ONCE<4>,
+    CLUSTER,           CLUSTER_BYTES<CLUSTER>,
 };

@@ -1,4 +1,4 @@
-// Many steps of many tiles in one launch; a block takes one tile after the other.
+// Many steps of many tiles in one launch; a block, or a cluster of blocks, takes one tile after the other.
 //
 // The state of a tile (x, v, F in f64, what a step may have to return to, who the replicas are) is in
 // shared memory for all steps of a launch, laid out as the structures of sizes.cuh describe it, so the
@@ -37,7 +37,8 @@ enum TileStage : int {
     STAGE_FORCES, TILE_STAGES
 };
 
-// Cycles that the first block spent in each stage, where somebody asks.
+// Cycles that the first block's first warp spent in each stage, where somebody asks.  Where a stage ends without a barrier,
+// waiting for slower warps counts in the next one.
 struct Stopwatch {
     unsigned long long* cycles;  // (TILE_STAGES,), or absent
     long long last;
@@ -66,12 +67,13 @@ struct Cursor {
 };
 
 // The arrays of a tile at their places.
-template <int M>
-__device__ __forceinline__ Tile<M> lay_out(unsigned char* scratch) {
+template <int M, int C>
+__device__ __forceinline__ Tile<M, C> lay_out(unsigned char* scratch) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
-    Tile<M> tile;
+    Tile<M, C> tile;
+    tile.rank = 0, tile.exchanges = 0, tile.columns_asked = 0, tile.evaluations = 0;
     // Eight-byte numbers, 39 a row.
-    Cursor cursor{tile_shared + Regions<M>::STATE};
+    Cursor cursor{tile_shared + Regions<M, C>::STATE};
     for (State* state : {&tile.state, &tile.saved}) {
         state->position_ang = cursor.take<double>(3 * ROWS);
         state->velocity_ang_per_fs = cursor.take<double>(3 * ROWS);
@@ -98,7 +100,7 @@ __device__ __forceinline__ Tile<M> lay_out(unsigned char* scratch) {
     tile.progress.fault = cursor.take<int>(4 * REPLICAS);
     tile.conditions.identity = cursor.take<unsigned>(2 * REPLICAS);
 
-    tile.scratch = scratch + size_t(blockIdx.x) * Scratch<M>::BYTES;
+    tile.scratch = scratch + size_t(blockIdx.x) * Scratch<M, C>::BYTES;
     return tile;
 }
 
@@ -118,8 +120,8 @@ __device__ inline void exchange(bool in, T* here, T* there) {
 }
 
 // Copies the replicas of tile n into the block's arrays (`in`), or what a step changes back.
-template <int M>
-__device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles& tiles, const Batch& batch, const State& state,
+template <int M, int C>
+__device__ inline void exchange_tile(bool in, Tile<M, C>& tile, int n, const Tiles& tiles, const Batch& batch, const State& state,
                                      const Progress& progress, const Conditions& conditions, const Analytic& analytic) {
     const int* replica = tiles.replica + tiles.first[n];
     int replicas = tiles.first[n + 1] - tiles.first[n];
@@ -171,8 +173,8 @@ __device__ inline void exchange_tile(bool in, Tile<M>& tile, int n, const Tiles&
 // The bath's noise for the step that a tile's replicas make `ahead` steps from now: `noise_of`, two threads an atom.
 // It takes thousands of cycles, one operation waiting for the other, so it is made while other warps integrate the
 // step before.
-template <int M>
-__device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
+template <int M, int C>
+__device__ __forceinline__ void make_noise(const Tile<M, C>& tile, int ahead) {
     // The last threads, because the first warps have replicas.
     int thread = TILE_THREADS - 1 - int(threadIdx.x), row = thread / 2;
     if (row >= tile.batch.rows) return;
@@ -180,7 +182,7 @@ __device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
     unsigned long long step = tile.progress.step[replica] + ahead;
     uint4 words = words_of_bath(tile.conditions, replica, step, atom);
     double width = bath_width(tile.conditions, replica, tile.batch.mass_amu[row]);
-    double* noise = tile.noise + 3 * (step % 2 * Tile<M>::ROWS + row);
+    double* noise = tile.noise + 3 * (step % 2 * Tile<M, C>::ROWS + row);
     bool third = thread % 2;
     double2 xi = normal2(third ? words.z : words.x, third ? words.w : words.y);
     noise[third ? 2 : 0] = width * xi.x;
@@ -188,8 +190,8 @@ __device__ __forceinline__ void make_noise(const Tile<M>& tile, int ahead) {
 }
 
 // Energies and forces of a tile's running replicas.
-template <int M>
-__device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
+template <int M, int C>
+__device__ __forceinline__ void evaluate_tile(const Tile<M, C>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
     int warp = threadIdx.x / WARP;
     tile_pairs(tile, student);
     __syncthreads();
@@ -198,23 +200,23 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
 
     tile_density(tile, student);
     watch.lap(STAGE_DENSITY);
-    tile_update<M, 0>(tile, student);
+    tile_update<M, C, 0>(tile, student);
     watch.lap(STAGE_UPDATE_1);
     tile_phi(tile, student);
     watch.lap(STAGE_PHI);
     tile_message(tile, student);
     watch.lap(STAGE_MESSAGE);
-    tile_update<M, 1>(tile, student);
+    tile_update<M, C, 1>(tile, student);
     watch.lap(STAGE_UPDATE_2);
     tile_readout(tile, student);
     watch.lap(STAGE_READOUT);
-    tile_update_backward<M, 1>(tile, student);
+    tile_update_backward<M, C, 1>(tile, student);
     watch.lap(STAGE_UPDATE_2_BACKWARD);
     tile_message_backward(tile, student);
     watch.lap(STAGE_MESSAGE_BACKWARD);
     tile_phi_backward(tile, student);
     watch.lap(STAGE_PHI_BACKWARD);
-    tile_update_backward<M, 0>(tile, student);
+    tile_update_backward<M, C, 0>(tile, student);
     watch.lap(STAGE_UPDATE_1_BACKWARD);
     tile_density_backward(tile, student);
     watch.lap(STAGE_DENSITY_BACKWARD);
@@ -228,13 +230,19 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M>& tile, const TileStu
     watch.lap(STAGE_FORCES);
 }
 
-template <int M>
+template <int M, int C>
 __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
                                   const State& state, const Progress& progress, const Conditions& conditions,
                                   const Analytic& analytic, unsigned char* scratch, unsigned long long* cycles) {
-    Tile<M> tile = lay_out<M>(scratch);
+    Tile<M, C> tile = lay_out<M, C>(scratch);
     copy_filter(tile, student);
-    for (int n = blockIdx.x; n < tiles.count; n += gridDim.x) {
+    if constexpr (C > 1) {
+        tile.rank = rank_in_cluster();
+        if (threadIdx.x == 0)
+            for (int n = 0; n < 3; n++) prepare(tile.arrivals(n));
+        wait_for_cluster();
+    }
+    for (int n = blockIdx.x / C; n < tiles.count; n += gridDim.x / C) {
         exchange_tile(true, tile, n, tiles, batch, state, progress, conditions, analytic);
         Stopwatch watch(cycles);
         // Forces stand between two pieces; without any they are all there is.  One place calls what
@@ -245,43 +253,64 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
         __syncthreads();
         for (int step = 0; step < max(program.steps, 1); step++) {
             for (int piece = 0; piece <= last; piece++) {
-                if (piece > 0) evaluate_tile(tile, student, analytic, watch);
+                if (piece > 0) {
+                    // In a cluster, beside the pairs: of its sixteen rows half of the warps have none.
+                    if (C > 1 && bath && piece == 1) make_noise(tile, 1);
+                    evaluate_tile(tile, student, analytic, watch);
+                }
                 if (program.pieces == 0) continue;
-                if (bath && piece == 0) make_noise(tile, 1);
+                if (bath && piece == 0 && (C == 1 || last == 0)) make_noise(tile, 1);
                 // A piece that is a whole step counts it, too, which the noise must not see.
                 if (program.pieces == 1) __syncthreads();
                 for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
                     integrate_replica<true>(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress,
-                                      tile.noise + 3 * tile.batch.first_row[replica], 3 * Tile<M>::ROWS);
+                                      tile.noise + 3 * tile.batch.first_row[replica], 3 * Tile<M, C>::ROWS);
                 __syncthreads();
                 watch.lap(STAGE_INTEGRATE);
             }
         }
-        exchange_tile(false, tile, n, tiles, batch, state, progress, conditions, analytic);
+        if (tile.rank == 0) exchange_tile(false, tile, n, tiles, batch, state, progress, conditions, analytic);
     }
+    // Nobody ends before all that was sent to it has arrived, and all that it sent.
+    if constexpr (C > 1) wait_for_cluster();
 }
 
 // The same for tiles of 16, 32, 48 and 64 rows: a row's bits are those of any of them.
 extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<1>) step_tiles_16(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
-    step_tiles<1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+    step_tiles<1, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<2>) step_tiles_32(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
-    step_tiles<2>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+    step_tiles<2, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<3>) step_tiles_48(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
-    step_tiles<3>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+    step_tiles<3, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<4>) step_tiles_64(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
-    step_tiles<4>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+    step_tiles<4, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+}
+
+// Sixteen rows by a cluster, for few replicas: each of its blocks makes the products of sixteen channels, and all of them
+// what is no product or message, so that nobody has to tell the others.  The bits are those of the other kernels.
+template <int C>
+__device__ __forceinline__ void step_by_clusters(const Tiles& tiles, const Program& program, const TileStudent& student, const Batch& batch,
+                                                 const State& state, const Progress& progress, const Conditions& conditions,
+                                                 const Analytic& analytic, unsigned long long* cycles) {
+    if constexpr (C > 0) step_tiles<1, C>(tiles, program, student, batch, state, progress, conditions, analytic, nullptr, cycles);
+}
+
+extern "C" __global__ void IN_CLUSTERS(CLUSTER_BLOCKS) __launch_bounds__(TILE_THREADS) step_tiles_by_clusters(
+    Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
+    Analytic analytic, unsigned char*, unsigned long long* cycles) {
+    step_by_clusters<CLUSTER>(tiles, program, student, batch, state, progress, conditions, analytic, cycles);
 }

@@ -15,14 +15,27 @@ __device__ inline int components_at_once(int halves, int rows, int stride) { ret
 
 // Rows of sixteen m = 2i + (0 or 1) that a half of the warps has, `WIDTH` channels a warp: of what is T channels wide, or
 // of twice as many.
-template <int M, int WIDTH = 8>
+template <int M, int C, int WIDTH = 8>
 struct ByHalves {
     static constexpr int COUNT = (M + 1) / 2;
-    int group = threadIdx.x / WARP % (TILE_WARPS / 2), side = threadIdx.x / WARP / (TILE_WARPS / 2);
-    int channel = WIDTH * group + 2 * (threadIdx.x % 4);
+    unsigned kept = thread_now<C>();
+    __device__ unsigned thread() const { return C == 1 ? threadIdx.x : kept; }
+    int group, side, channel;
+    // In a cluster a block has one group, which its third warp makes.
+    __device__ explicit ByHalves(unsigned rank)
+        : group(C == 1 ? threadIdx.x / WARP % (TILE_WARPS / 2) : rank),
+          side(C == 1 ? threadIdx.x / WARP / (TILE_WARPS / 2) : kept / WARP == 2 ? 0 : 1),
+          channel(WIDTH * group + 2 * (thread() % 4)) {}
     __device__ bool has(int i) const { return 2 * i + side < M; }
+    __device__ Half* in(Half* array, int stride, int i) const {
+        return C == 1 ? array + row(i, 0) * stride + channel : array + place_of_eight(kept % WARP / 4, group);
+    }
+    __device__ bool works() const { return C == 1 || side == 0; }
+    // Behind those of two matrices.
+    __device__ int group_of_block() const { return 4; }
+    __device__ int lane_of_columns() const { return thread() % WARP; }
     __device__ int first_row(int i) const { return has(i) ? 16 * (2 * i + side) : 0; }
-    __device__ int row(int i, int half) const { return first_row(i) + 8 * half + threadIdx.x % WARP / 4; }
+    __device__ int row(int i, int half) const { return first_row(i) + 8 * half + thread() % WARP / 4; }
 };
 
 // Eight columns of a matrix with a sixteen of rows for each element: those of the first few in registers.
@@ -77,8 +90,8 @@ constexpr int ELEMENTS_IN_HAND = 3;
 // The densities of a row,  A_c[e, k] = Σ_b Y_c(u_b) B_k(r_b) over neighbours b of element e,  as products
 // with the neighbours inside: components are rows, radial functions columns.  `store` gets numbers k and
 // k + 1 of component c and element e.
-template <int M, class Store>
-__device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, int row, unsigned lane, Store store) {
+template <int M, int C, class Store>
+__device__ __forceinline__ void densities_of(const Tile<M, C>& tile, int elements, int row, unsigned lane, Store store) {
     int g = lane / 4, t = lane % 4, count = tile.count[row];
     const Slot* slots = tile.slots(row);
     for (int first = 0; first < elements; first += ELEMENTS_IN_HAND) {
@@ -124,15 +137,15 @@ __device__ __forceinline__ void densities_of(const Tile<M>& tile, int elements, 
     }
 }
 
-template <int M>
-__device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C>
+__device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    Place place;
-    ByHalves<M> by_halves;
+    Place<C> place(tile.rank);
+    ByHalves<M, C> by_halves(tile.rank);
     int width = student.elements * RADIAL, stride = width + 8;
-    int at_once = components_at_once(Regions<M>::FORWARD_DENSITIES, ROWS, stride);
-    float t2[ByHalves<M>::COUNT][4] = {};
-    ElementColumns scalar(student.scalar.forward, place.warp), vector(student.vector.forward, place.warp);
+    int at_once = components_at_once(Regions<M, C>::FORWARD_DENSITIES, ROWS, stride);
+    float t2[ByHalves<M, C>::COUNT][4] = {};
+    ElementColumns scalar(student.scalar.forward, place.group), vector(student.vector.forward, place.group);
     ElementColumns tensor(student.tensor.forward, by_halves.group);
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
@@ -146,7 +159,7 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
         __syncthreads();
 
         auto densities = [&](int c) { return tile.phi() + (c - first) * ROWS * stride; };
-        if (first == 0) {
+        if (first == 0 && place.works()) {
             float sum[M][4];
             scalar.multiply(sum, densities(0), stride, [](int m) { return 16 * m; });
 #pragma unroll
@@ -157,8 +170,10 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
                                                                  fmaf(sum[n / 2][n % 2 * 2 + 1], gate.y, base.y)};
             }
         }
-#pragma unroll(M == 1 ? 3 : 1)
-        for (int axis = 0; axis < 3; axis++) {
+        // In a cluster the last six warps have an axis each.
+        int own_axis = C == 1 ? 0 : place.warp / 2 - (TILE_WARPS / 2 - 3);
+#pragma unroll(C == 1 && M == 1 ? 3 : 1)
+        for (int axis = max(own_axis, 0); axis < (C == 1 ? 3 : own_axis + 1); axis++) {
             if (1 + axis < first || 1 + axis >= last) continue;
             float sum[M][4];
             vector.multiply(sum, densities(1 + axis), stride, [](int m) { return 16 * m; });
@@ -166,17 +181,17 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
             for (int n = 0; n < 2 * M; n++) {
                 int row = place.row(n / 2, n % 2);
                 float2 gate = two(student.gate1, tile.batch.element[row] * CHANNELS + place.channel);
-                word(tile.v(), (axis * ROWS + row) * STRIDE_F + place.channel) =
+                word(tile.v(), C == 1 ? (axis * ROWS + row) * STRIDE_F + place.channel : axis * ROWS * STRIDE_F + place_of_eight(row, place.group)) =
                     two_halves(sum[n / 2][n % 2 * 2] * gate.x, sum[n / 2][n % 2 * 2 + 1] * gate.y);
             }
         }
-#pragma unroll(M == 1 ? COMPONENTS - 4 : 1)
+#pragma unroll(C == 1 && M == 1 ? COMPONENTS - 4 : 1)
         for (int c = 4; c < COMPONENTS; c++) {
-            if (c < first || c >= last) continue;
-            float sum[ByHalves<M>::COUNT][4];
+            if (c < first || c >= last || !by_halves.works()) continue;
+            float sum[ByHalves<M, C>::COUNT][4];
             tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
 #pragma unroll
-            for (int i = 0; i < ByHalves<M>::COUNT; i++) {
+            for (int i = 0; i < ByHalves<M, C>::COUNT; i++) {
                 unsigned t[2];
 #pragma unroll
                 for (int side = 0; side < 2; side++) {
@@ -193,13 +208,17 @@ __device__ __forceinline__ void tile_density(const Tile<M>& tile, const TileStud
         __syncthreads();
     }
 
+    // Nobody needs columns before the first update.
+    ask_for<2, CHANNELS / 16>(tile, student.update[0].mix.forward);
     // |t| is the last part of the first update's inputs.
 #pragma unroll
-    for (int n = 0; n < 2 * ByHalves<M>::COUNT; n++) {
+    for (int n = 0; n < 2 * ByHalves<M, C>::COUNT; n++) {
         if (!by_halves.has(n / 2)) continue;
         float low = fast_root(t2[n / 2][n % 2 * 2] + student.norm_epsilon);
         float high = fast_root(t2[n / 2][n % 2 * 2 + 1] + student.norm_epsilon);
-        word(tile.x(), by_halves.row(n / 2, n % 2) * STRIDE_X + 2 * CHANNELS + by_halves.channel) = two_halves(low, high);
+        int row = by_halves.row(n / 2, n % 2);
+        int at = C == 1 ? row * STRIDE_X + 2 * CHANNELS + by_halves.channel : place_of_eight(row, 2 * TILE_WARPS + by_halves.group);
+        word(tile.x(), at) = two_halves(low, high);
     }
 }
 
@@ -224,12 +243,12 @@ __device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 
 
 // Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; pairs get
 // their gradients, the message's parts too.
-template <int M>
-__device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C>
+__device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int width = student.elements * RADIAL, stride = width + 8;
-    int at_once = components_at_once(Regions<M>::BACKWARD_DENSITIES, ROWS, stride);
+    int at_once = components_at_once(Regions<M, C>::BACKWARD_DENSITIES, ROWS, stride);
 
     for (int first = 0; first < COMPONENTS; first += at_once) {
         int count = min(COMPONENTS - first, at_once);
@@ -239,12 +258,17 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
             float sum[M][1][4] = {};
             const Packed& matrix = (c == 0 ? student.scalar : c < 4 ? student.vector : student.tensor).backward;
             const uint2* groups[1] = {matrix.group(n)};
-            const Half* dy = c == 0 ? tile.h() : c < 4 ? tile.v() + (c - 1) * ROWS * STRIDE_F : tile.phi() + (c - 4) * ROWS * STRIDE_T;
-            product<M, 1>(sum, dy, c < 4 ? STRIDE_F : STRIDE_T, [](int m) { return 16 * m; }, matrix.depth, groups);
+            const Half* dy = c == 0 ? tile.h() : c < 4 ? tile.dv() + (c - 1) * ROWS * STRIDE_F : tile.phi() + (c - 4) * ROWS * STRIDE_T;
+            if constexpr (C == 1)
+                product<M, 1>(sum, dy, c < 4 ? STRIDE_F : STRIDE_T, [](int m) { return 16 * m; }, matrix.depth, groups);
+            else if (c < 4)
+                product_of_sixteen<C, CHANNELS / 16>(sum[0][0], dy, groups[0]);
+            else
+                product_of_sixteen<C, TENSOR_CHANNELS / 16>(sum[0][0], dy, groups[0]);
 #pragma unroll
             for (int m = 0; m < 2 * M; m++) {
                 int row = 16 * (m / 2) + 8 * (m % 2) + lane / 4;
-                word(tile.x(), ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
+                word(tile.by_density(), ((c - first) * ROWS + row) * stride + 8 * n + 2 * (lane % 4)) =
                     two_halves(sum[m / 2][0][m % 2 * 2], sum[m / 2][0][m % 2 * 2 + 1]);
             }
         }
@@ -283,7 +307,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M>& tile, const
                         uint2 da = {0, 0};
                         if (c >= first && c < first + count) {
                             int at = ((c - first) * ROWS + row) * stride + e * RADIAL + 2 * t;
-                            da = {word(tile.x(), at), word(tile.x(), at + 8)};
+                            da = {word(tile.by_density(), at), word(tile.by_density(), at + 8)};
                         }
                         multiply_add(by_y[i], b, da);
                         multiply_add(by_r[i], s, da);

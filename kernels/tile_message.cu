@@ -16,8 +16,8 @@
 constexpr int MESSAGE_BLOCKS = CHANNELS / 16;
 
 // W_f in shared memory: of part p and sixteen channels f, four matrices of 8 × 8, rows f and columns k.
-template <int M>
-__device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C>
+__device__ inline void copy_filter(const Tile<M, C>& tile, const TileStudent& student) {
     for (int n = threadIdx.x; n < 3 * CHANNELS / 16 * WARP; n += TILE_THREADS) {
         const uint2* groups = student.filter.columns + n / WARP * 2 * WARP + n % WARP;
         unsigned* matrices = &word(tile.filter(), n / WARP * 256) + n % WARP;
@@ -28,12 +28,13 @@ __device__ inline void copy_filter(const Tile<M>& tile, const TileStudent& stude
 
 // The lane's place in part p of W_f for channels f, …, f + 15.  Loaded as it is, W[f, k] for f = g (the second two
 // words g + 8) and k = 2t, 2t + 1 (every second word 2t + 8, 2t + 9); loaded transposed, f = 2t, 2t + 1 and k = g.
-template <int M>
-__device__ inline const Half* filter_at(const Tile<M>& tile, int p, int f, unsigned lane) {
+template <int M, int C>
+__device__ inline const Half* filter_at(const Tile<M, C>& tile, int p, int f, unsigned lane) {
     return tile.filter() + (p * CHANNELS + f) * RADIAL + lane * 8;
 }
 
 // Of a row's sixteen neighbours what both directions of a message need.
+template <int C>
 struct MessageNear {
     unsigned basis[4] = {};    // B as a right factor of products that have the neighbours inside
     unsigned unit[3][2] = {};  // u of neighbours 2t and 2t + 1 of each eight
@@ -57,9 +58,9 @@ struct MessageNear {
             for (int axis = 0; axis < 3; axis++) unit[axis][half] = __shfl_sync(WHOLE_WARP, column, 4 * axis + t);
         }
         int row = lane / 16 == 0 ? rows[0] : rows[1];
-        phi_channels = row * STRIDE_PHI + lane / 8 % 2 * 8;
-        channels = row * STRIDE_F + lane / 8 % 2 * 8;
-        neighbours = (lane / 8 % 2 == 0 ? rows[0] : rows[1]) * STRIDE_F + lane / 16 * 8;
+        phi_channels = row * ROW_PHI<C> + lane / 8 % 2 * EIGHT<C>;
+        channels = row * ROW_F<C> + lane / 8 % 2 * EIGHT<C>;
+        neighbours = (lane / 8 % 2 == 0 ? rows[0] : rows[1]) * ROW_F<C> + lane / 16 * EIGHT<C>;
     }
 
     // Right factors B and B u for radial functions 8n … 8n + 7.
@@ -102,20 +103,21 @@ __device__ inline int message_parts(int rows) {
     return best;
 }
 
-// New vectors go to `h` and `x` until all old ones were read; these are kept in `v_before`.
-template <int M>
-__device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStudent& student) {
-    constexpr int ROWS = 16 * M, BLOCKS = BLOCKS_IN_HAND;
+// New vectors of a block alone go to `h` and `x` until all old ones were read; these are kept in `v_before`.
+template <int M, int C>
+__device__ __forceinline__ void tile_message(const Tile<M, C>& tile, const TileStudent& student) {
+    constexpr int ROWS = 16 * M, BLOCKS = C == 1 ? BLOCKS_IN_HAND : 1;
     unsigned lane = lane_of_warp();
     int t = lane % 4, own = lane / 4 + t / 2 * 8;
     // A warp takes one row's part of the channels after the other; rows are cut into as few parts as keep all warps busy.
-    int parts = message_parts(tile.batch.rows), channels = CHANNELS / parts;
+    // A block of a cluster has one block of them.
+    int parts = C == 1 ? message_parts(tile.batch.rows) : 1, channels = C == 1 ? CHANNELS / parts : 16;
     for (int n = threadIdx.x / WARP; n < parts * tile.batch.rows; n += TILE_WARPS) {
-        int row = n / parts, first_channel = n % parts * channels, count = tile.count[row];
+        int row = n / parts, first_channel = C == 1 ? n % parts * channels : 16 * tile.rank, count = tile.count[row];
         int element = tile.batch.element[row];
         const Slot* slots = tile.slots(row);
-        MessageNear near;
-        if (count > 0) near = MessageNear(slots, lane);
+        MessageNear<C> near;
+        if (count > 0) near = MessageNear<C>(slots, lane);
 #pragma unroll 1
         for (int channel = first_channel; channel < first_channel + channels; channel += 16 * BLOCKS) {
             // What comes from far is asked for early.
@@ -124,19 +126,19 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             const float *gates_scalar = student.gate_scalar + element * CHANNELS + channel + own;
 #pragma unroll
             for (int i = 0; i < BLOCKS; i++) gate[i] = __ldg(gates + 16 * i), gate_scalar[i] = __ldg(gates_scalar + 16 * i);
-            const Half *filters = filter_at(tile, 0, channel, lane), *phi = tile.phi() + channel, *v = tile.v() + channel;
+            const Half *filters = filter_at(tile, 0, channel, lane), *phi = tile.phi() + first_of<C>(channel), *v = tile.v() + first_of<C>(channel);
             float sum[BLOCKS][4] = {};  // (channels g and g + 8, q and x where t is even, y and z where it is odd)
 #pragma unroll 1
             for (int start = 0; start < count; start += 16) {
-                if (count > 16) near = MessageNear(slots + start, lane);
+                if (count > 16) near = MessageNear<C>(slots + start, lane);
                 unsigned filter[BLOCKS][4], a[BLOCKS][4], b[BLOCKS][4], c[BLOCKS][4], filter_c[BLOCKS][4];
                 unsigned s[BLOCKS][2][2] = {}, product[BLOCKS][2];
 #pragma unroll
                 for (int i = 0; i < BLOCKS; i++) {
                     near.load_phi(a[i], phi + 16 * i);
                     load_matrices(filter[i], filters + 16 * RADIAL * i);
-                    near.load_phi(c[i], phi + 2 * CHANNELS + 16 * i);
-                    near.load_phi(b[i], phi + CHANNELS + 16 * i);
+                    near.load_phi(c[i], phi + 2 * ALL_CHANNELS<C> + 16 * i);
+                    near.load_phi(b[i], phi + ALL_CHANNELS<C> + 16 * i);
                 }
 #pragma unroll
                 for (int i = 0; i < BLOCKS; i++)
@@ -174,8 +176,8 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
                     }
                 }
             }
-            const Half* v_own = v + row * STRIDE_F + own;
-            Half* made = tile.h() + row * STRIDE_F + channel + own;
+            const Half* v_own = C == 1 ? v + row * STRIDE_F + own : v + row * 8 + t / 2 * EIGHT<C> + lane / 4;
+            Half* made = C == 1 ? tile.made() + row * STRIDE_F + channel + own : tile.made() + first_of<C>(channel) + (v_own - v);
             float* q = tile.q() + row * STRIDE_Q + channel + own;
 #pragma unroll
             for (int i = 0; i < BLOCKS; i++) {
@@ -195,11 +197,12 @@ __device__ __forceinline__ void tile_message(const Tile<M>& tile, const TileStud
             __syncwarp();
         }
     }
+    if constexpr (C > 1) return;
     __syncthreads();
     for (int n = threadIdx.x; n < 3 * ROWS * CHANNELS / 8; n += TILE_THREADS) {
         int row = n / (CHANNELS / 8), f8 = n % (CHANNELS / 8) * 8;
         uint4 &now = eight(tile.v(), row * STRIDE_F + f8), &before = eight(tile.v_before(), row * CHANNELS + f8);
         before = now;
-        now = eight(tile.h(), row * STRIDE_F + f8);
+        now = eight(tile.made(), row * STRIDE_F + f8);
     }
 }

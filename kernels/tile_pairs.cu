@@ -69,8 +69,8 @@ __device__ inline void fill_slot(Slot& slot, const TileStudent& student, int ele
 }
 
 // Neighbours, their slots, and the energies of repulsion.
-template <int M>
-__device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C>
+__device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStudent& student) {
     const Batch& batch = tile.batch;
 #pragma unroll 1
     for (int first = threadIdx.x / WARP * 2; first < batch.rows; first += 2 * TILE_WARPS) {
@@ -123,8 +123,8 @@ __device__ __forceinline__ void tile_pairs(const Tile<M>& tile, const TileStuden
 }
 
 // Where the student may be trusted: the rules of domain.cu, a warp a replica.
-template <int M>
-__device__ __forceinline__ void inspect_tile_replica(const Tile<M>& tile, int replica) {
+template <int M, int C>
+__device__ __forceinline__ void inspect_tile_replica(const Tile<M, C>& tile, int replica) {
     int lane = threadIdx.x % WARP;
     int* fault = tile.progress.fault + 4 * replica;
     if (fault[0] != RUNNING) return;
@@ -176,8 +176,8 @@ __device__ __forceinline__ void inspect_tile_replica(const Tile<M>& tile, int re
 
 // F_a = Σ_b (∂E/∂d_ab − ∂E/∂d_ba), d_ab = x_b − x_a, and dispersion with its energy, whose pairs each row has by
 // itself; a replica that has just failed keeps its forces.
-template <int M>
-__device__ __forceinline__ void tile_forces(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C>
+__device__ __forceinline__ void tile_forces(const Tile<M, C>& tile, const TileStudent& student) {
 #pragma unroll 1
     for (int first = threadIdx.x / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
         HalfRow of(tile.batch, first);

@@ -38,28 +38,28 @@ struct TileMixed {
 };
 
 // Hidden units of a sixteen of rows, silu(x) of x = sum + bias, into `h`; x itself is kept for
-template <int M>
-__device__ __forceinline__ void hide(const Tile<M>& tile, const Place& place, int m, int slot, const float (&sum)[4], float2 bias) {
-    Half* h = place.at(tile.h(), STRIDE_F, m);
+template <int M, int C>
+__device__ __forceinline__ void hide(const Tile<M, C>& tile, const Place<C>& place, int m, int slot, const float (&sum)[4], float2 bias) {
+    Half* h = place.in(tile.h(), STRIDE_F, m);
     unsigned before[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         float x0 = sum[2 * half] + bias.x, x1 = sum[2 * half + 1] + bias.y;
         before[half] = two_halves(x0, x1);
-        word(h, 8 * half * STRIDE_F) = two_halves(tile_silu(x0), tile_silu(x1));
+        word(h, 8 * half * ROW_F<C>) = two_halves(tile_silu(x0), tile_silu(x1));
     }
     keep(tile, slot, before);
 }
 // the gradients by x, from those by the hidden units.
-template <int M>
-__device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& place, int m, const unsigned (&before)[2],
+template <int M, int C>
+__device__ __forceinline__ void hide_backward(const Tile<M, C>& tile, const Place<C>& place, int m, const unsigned (&before)[2],
                                               const float (&sum)[4]) {
-    Half* h = place.at(tile.h(), STRIDE_F, m);
+    Half* h = place.in(tile.h(), STRIDE_F, m);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         Pair16 x = two_floats(before[half]);
         // Forward: h = silu(x)
-        word(h, 8 * half * STRIDE_F) =
+        word(h, 8 * half * ROW_F<C>) =
             two_halves(sum[2 * half] * tile_silu_slope(x.low), sum[2 * half + 1] * tile_silu_slope(x.high));
     }
 }
@@ -68,21 +68,25 @@ __device__ __forceinline__ void hide_backward(const Tile<M>& tile, const Place& 
 template <int M>
 constexpr int SIXTEENS = M % 2 == 0 ? 2 : 1;
 
-// The gradients by what was before the silu of a network, from those by its outputs in `x`.  A barrier comes first, and
-// `meanwhile` behind it.
-template <int M, int DEPTH, class Meanwhile>
-__device__ __forceinline__ void hidden_backward(const Tile<M>& tile, const Place& place, const Columns<1, DEPTH>& out, const Half* x,
-                                                int stride, int network, Meanwhile meanwhile) {
+// The gradients by what was before the silu of a network, from those by its outputs in `x`.  They are shared first, with
+// `more` bytes beside them, and `meanwhile` comes behind that.
+template <int M, int C, int DEPTH, class Meanwhile>
+__device__ __forceinline__ void hidden_backward(const Tile<M, C>& tile, const Place<C>& place, const Columns<1, DEPTH, C>& out, Half* x,
+                                                int stride, int network, int more, Meanwhile meanwhile) {
     unsigned words[SIXTEENS<M>][2];
     auto ask = [&](int m) {
 #pragma unroll
         for (int r = 0; r < SIXTEENS<M>; r++) fetch(words[r], tile, Own<M>::before(network, m + r));
     };
-    ask(0);
-    __syncthreads();
+    if constexpr (C == 1) ask(0);
+    share_beside(tile, more, inputs(tile, x, DEPTH * 16 / CHANNELS));
     meanwhile();
 #pragma unroll 1
     for (int m = 0; m < M; m += SIXTEENS<M>) {
+        if constexpr (C > 1) {
+            if (!place.works()) break;
+            ask(m);
+        }
         float sum[SIXTEENS<M>][1][4] = {};
         out.multiply(sum, place.left(x, stride) + 16 * m * stride, 16 * stride);
 #pragma unroll
@@ -94,26 +98,33 @@ __device__ __forceinline__ void hidden_backward(const Tile<M>& tile, const Place
 
 // Updates and message networks begin with a barrier, before which they ask for weights; what needs none behind them ends
 // without one.
-template <int M, int LAYER>
-__device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C, int LAYER>
+__device__ __forceinline__ void tile_update(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     constexpr int INPUTS = 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), OUTPUTS = LAST ? 2 : 3;
     const TileUpdate& update = student.update[LAYER];
-    Place place;
-    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    Place<C> place(tile.rank);
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.group; };
     using At = MixedWords<LAST>;
 
+    Half* v = FIRST ? tile.v() : tile.v_last();
     {
-        Columns<2, DEPTH> mix(update.mix.forward, part_of);
-        __syncthreads();
+        Columns<2, DEPTH, C> mix(tile, update.mix.forward, part_of, place);
+        if constexpr (FIRST)
+            share(tile, vectors(tile, v), tensors(tile, tile.x() + 2 * ALL_CHANNELS<C>, 1));
+        else
+            share(tile, vectors(tile, v));
+        ask_for<1, INPUTS>(tile, update.hidden.matrix.forward);
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
+            if constexpr (C > 1)
+                if (!place.works()) break;
             float uv[3][2][4] = {};
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], place.left(tile.v(), STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
+            for (int axis = 0; axis < 3; axis++) mix.multiply(uv[axis], place.left(v, STRIDE_F) + (axis * ROWS + 16 * m) * STRIDE_F);
             unsigned words[Own<M>::MIXED];
-            Half* inputs = place.at(tile.x(), STRIDE_X, m);
+            Half* to = place.in(tile.x(), STRIDE_X, m);
             const float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -131,18 +142,21 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
                 }
                 words[At::dot(half)] = two_halves(dot[0], dot[1]);
                 float2 q = two(scalars, 8 * half * STRIDE_Q);
-                word(inputs, 8 * half * STRIDE_X) = two_halves(q.x, q.y);
-                word(inputs, 8 * half * STRIDE_X + CHANNELS) = two_halves(fast_root(norm2[0]), fast_root(norm2[1]));
+                word(to, 8 * half * ROW_X<C>) = two_halves(q.x, q.y);
+                word(to, 8 * half * ROW_X<C> + ALL_CHANNELS<C>) = two_halves(fast_root(norm2[0]), fast_root(norm2[1]));
             }
             keep(tile, Own<M>::uv(LAYER, m), words);
         }
     }
     {
-        Columns<1, INPUTS> hidden(update.hidden.matrix.forward, part_of);
+        Columns<1, INPUTS, C> hidden(tile, update.hidden.matrix.forward, part_of, place);
         float2 bias = two(update.hidden.bias, place.channel);
-        __syncthreads();
+        share(tile, inputs(tile, tile.x(), 2));
+        ask_for<OUTPUTS, DEPTH>(tile, update.out.matrix.forward);
 #pragma unroll 1
         for (int m = 0; m < M; m += SIXTEENS<M>) {
+            if constexpr (C > 1)
+                if (!place.works()) break;
             float sum[SIXTEENS<M>][1][4] = {};
             hidden.multiply(sum, place.left(tile.x(), STRIDE_X) + 16 * m * STRIDE_X, 16 * STRIDE_X);
 #pragma unroll
@@ -150,18 +164,26 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         }
     }
 
-    Columns<OUTPUTS, DEPTH> out(update.out.matrix.forward, part_of);
+    Columns<OUTPUTS, DEPTH, C> out(tile, update.out.matrix.forward, part_of, place);
     float2 bias[OUTPUTS];
 #pragma unroll
     for (int part = 0; part < OUTPUTS; part++) bias[part] = two(update.out.bias, part * CHANNELS + place.channel);
     unsigned words[At::AGAIN_COUNT];
-    fetch(words, tile, Own<M>::uv(LAYER, 0) + At::AGAIN);
-    __syncthreads();
+    if constexpr (C == 1) fetch(words, tile, Own<M>::uv(LAYER, 0) + At::AGAIN);
+    share(tile, hidden_units(tile));
+    if constexpr (FIRST)
+        ask_for<1, DEPTH>(tile, student.phi_hidden.matrix.forward);
+    else
+        ask_for<1, 2 * DEPTH>(tile, update.out.matrix.backward);
 #pragma unroll 1
     for (int m = 0; m < M; m++) {
+        if constexpr (C > 1) {
+            if (!place.works()) break;
+            fetch(words, tile, Own<M>::uv(LAYER, 0) + At::AGAIN);
+        }
         float acb[OUTPUTS][4] = {};
         unsigned factors[2 * (OUTPUTS - 1)];
-        Half *inputs = place.at(tile.x(), STRIDE_X, m), *vectors = place.at(tile.v(), STRIDE_F, m);
+        Half *to = place.in(tile.x(), STRIDE_X, m), *vectors = place.in(v, STRIDE_F, m);
         float* scalars = place.at(tile.q(), STRIDE_Q, m);
         out.multiply(acb, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
@@ -172,14 +194,14 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
             float2& q = two(scalars, 8 * half * STRIDE_Q);
             q.x += fmaf(c.low, dot.low, acb[0][2 * half] + bias[0].x);
             q.y += fmaf(c.high, dot.high, acb[0][2 * half + 1] + bias[0].y);
-            word(inputs, 8 * half * STRIDE_X) = two_halves(q.x, q.y);
+            word(to, 8 * half * ROW_X<C>) = two_halves(q.x, q.y);
             if constexpr (!LAST) {
                 factors[2 + half] = two_halves(acb[2][2 * half] + bias[2].x, acb[2][2 * half + 1] + bias[2].y);
                 Pair16 b = two_floats(factors[2 + half]);
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
                     Pair16 u = two_floats(words[At::u(half, axis)]);
-                    unsigned& v_word = word(vectors, (axis * ROWS + 8 * half) * STRIDE_F);
+                    unsigned& v_word = word(vectors, axis * ROWS * STRIDE_F + 8 * half * ROW_F<C>);
                     Pair16 v = two_floats(v_word);
                     v_word = two_halves(fmaf(b.low, u.low, v.low), fmaf(b.high, u.high, v.high));
                 }
@@ -189,69 +211,79 @@ __device__ __forceinline__ void tile_update(const Tile<M>& tile, const TileStude
         // Asked for a product ahead.
         if (m + 1 < M) fetch(words, tile, Own<M>::uv(LAYER, m + 1) + At::AGAIN);
     }
-    if constexpr (LAST) __syncthreads();
+    if constexpr (LAST) share(tile, inputs(tile, tile.x(), 1));
 }
 
 // The gradient by q is in `q`, that by v (none in the last layer) in `v` and `dv_before`.  Leaves the gradient by
 // this update's q in `q` and
 //   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
-template <int M, int LAYER>
-__device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const TileStudent& student) {
+template <int M, int C, int LAYER>
+__device__ __forceinline__ void tile_update_backward(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     const TileUpdate& update = student.update[LAYER];
-    Place place;
-    auto part_of = [&](int part) { return part * TILE_WARPS + place.warp; };
+    Place<C> place(tile.rank);
+    auto part_of = [&](int part) { return part * TILE_WARPS + place.group; };
     using At = MixedWords<LAST>;
 
     // What V gets is laid down in `h` and `x`.  While `h` is read, x of the axes waits where what was before the silu
     // was kept.
-    Half* of_v = tile.h();
+    Half *of_u = tile.by_u(), *of_v = tile.by_v();
 
     // Forward: q += a + c (U·V), v += b U.  φ must stay until the message's turn, so the last layer uses `x`.
-    Half* operand = LAST ? tile.x() : tile.phi();
-    constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI;
+    Half* operand = LAST ? tile.operand() : tile.phi();
+    constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI, ROW = LAST ? ROW_X<C> : ROW_PHI<C>;
+    // The gradient by v; a cluster has it of its own channels, where the message has left it.
+    Half* by_vectors = C == 1 ? tile.v() : tile.dv_before();
+    constexpr int STRIDE_BY = C == 1 ? STRIDE_F : CHANNELS;
     {
         unsigned all_words[M][At::AGAIN_COUNT];
 #pragma unroll
-        for (int m = 0; m < M; m++) fetch(all_words[m], tile, Own<M>::uv(LAYER, m) + At::AGAIN);
-        // The last layer's thread reads only what it has made itself.
-        if constexpr (!LAST) {
+        for (int m = 0; m < M && C == 1; m++) fetch(all_words[m], tile, Own<M>::uv(LAYER, m) + At::AGAIN);
+        // The last layer begins without a barrier: a thread reads only what it has made itself, in the update or, of `q`,
+        // in the readout, whose threads have the same places.
+        if constexpr (!LAST && C == 1) {
             wait_for_copies();
             __syncthreads();
         }
 #pragma unroll
         for (int m = 0; m < M; m++) {
+            if constexpr (C > 1) {
+                if (!place.works()) break;
+                fetch(all_words[m], tile, Own<M>::uv(LAYER, m) + At::AGAIN);
+            }
             const unsigned(&words)[At::AGAIN_COUNT] = all_words[m];
-            Half *factors = place.at(operand, STRIDE, m), *vectors = place.at(tile.v(), STRIDE_F, m);
+            Half *factors = place.in(operand, STRIDE, m), *vectors = place.at(by_vectors, STRIDE_BY, m);
             const float* scalars = place.at(tile.q(), STRIDE_Q, m);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 Pair16 dot = two_floats(words[At::dot(half) - At::AGAIN]);
                 float2 dq = two(scalars, 8 * half * STRIDE_Q);
-                word(factors, 8 * half * STRIDE) = two_halves(dq.x, dq.y);
-                word(factors, 8 * half * STRIDE + CHANNELS) = two_halves(dq.x * dot.low, dq.y * dot.high);
+                word(factors, 8 * half * ROW) = two_halves(dq.x, dq.y);
+                word(factors, 8 * half * ROW + ALL_CHANNELS<C>) = two_halves(dq.x * dot.low, dq.y * dot.high);
                 if constexpr (!LAST) {
                     float db[2] = {0.0f, 0.0f};
 #pragma unroll
                     for (int axis = 0; axis < 3; axis++) {
-                        Pair16 dv = two_floats(word(vectors, (axis * ROWS + 8 * half) * STRIDE_F));
+                        Pair16 dv = two_floats(word(vectors, (axis * ROWS + 8 * half) * STRIDE_BY));
                         Pair16 u = two_floats(words[At::u(half, axis)]);
                         db[0] = fmaf(dv.low, u.low, db[0]);
                         db[1] = fmaf(dv.high, u.high, db[1]);
                     }
-                    word(factors, 8 * half * STRIDE + 2 * CHANNELS) = two_halves(db[0], db[1]);
+                    word(factors, 8 * half * ROW + 2 * ALL_CHANNELS<C>) = two_halves(db[0], db[1]);
                 }
             }
         }
-        Columns<1, (LAST ? 2 : 3) * DEPTH> out(update.out.matrix.backward, part_of);
-        hidden_backward(tile, place, out, operand, STRIDE, LAYER, [] {});
+        Columns<1, (LAST ? 2 : 3) * DEPTH, C> out(tile, update.out.matrix.backward, part_of, place);
+        hidden_backward(tile, place, out, operand, STRIDE, LAYER, 0, [&] {
+            ask_for<2, DEPTH, FIRST>(tile, update.hidden.matrix.backward);
+        });
     }
 
     if constexpr (FIRST && TENSOR_CHANNELS > 0) {
-        ByHalves<M> by_halves;
-        Columns<1, DEPTH> hidden(update.hidden.matrix.backward, [&](int) { return 2 * TILE_WARPS + by_halves.group; });
+        ByHalves<M, C> by_halves(tile.rank);
+        Columns<1, DEPTH, C> hidden(tile, update.hidden.matrix.backward, [&](int) { return 2 * TILE_WARPS + by_halves.group; }, by_halves);
         unsigned words[5][2];
         float2 gate[2];
         auto ask = [&](int i) {
@@ -261,13 +293,14 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
             for (int half = 0; half < 2; half++)
                 gate[half] = two(student.gate2, tile.batch.element[by_halves.row(i, half)] * TENSOR_CHANNELS + by_halves.channel);
         };
-        ask(0);
-        __syncthreads();
+        if constexpr (C == 1) ask(0);
+        share(tile, hidden_units(tile));
 #pragma unroll 1
-        for (int i = 0; i < ByHalves<M>::COUNT; i++) {
+        for (int i = 0; i < ByHalves<M, C>::COUNT; i++) {
             if (!by_halves.has(i)) continue;
+            if constexpr (C > 1) ask(i);
             float sum[1][4] = {};
-            Half* tensors = tile.phi() + by_halves.row(i, 0) * STRIDE_T + by_halves.channel;
+            Half* tensors = by_halves.in(tile.phi(), STRIDE_T, i);
             hidden.multiply(sum, place.left(tile.h(), STRIDE_F) + by_halves.first_row(i) * STRIDE_F);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
@@ -284,28 +317,34 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 float d1 = sum[0][2 * half + 1] * fast_inverse_root(norm2[1]) * gate[half].y;
 #pragma unroll
                 for (int c = 0; c < 5; c++)
-                    word(tensors, (c * ROWS + 8 * half) * STRIDE_T) = two_halves(d0 * t[c].low, d1 * t[c].high);
+                    word(tensors, c * ROWS * STRIDE_T + 8 * half * ROW_T<C>) = two_halves(d0 * t[c].low, d1 * t[c].high);
             }
-            if (i + 1 < ByHalves<M>::COUNT) ask(i + 1);
+            if (C == 1 && i + 1 < ByHalves<M, C>::COUNT) ask(i + 1);
         }
     }
 
     // By q, and by U and V: what U gets goes to `v`.
     {
-        Columns<2, DEPTH> hidden(update.hidden.matrix.backward, part_of);
+        Columns<2, DEPTH, C> hidden(tile, update.hidden.matrix.backward, part_of, place);
         unsigned factors[LAST ? 2 : 4], words[LAST ? 12 : 14];
         auto ask = [&](int m) {
             fetch(factors, tile, Own<M>::factors(LAYER, m));
             fetch(words, tile, Own<M>::uv(LAYER, m));
         };
-        ask(0);
+        if constexpr (C == 1) ask(0);
         // Gradients by t were the first to read `h`.
-        if constexpr (!(FIRST && TENSOR_CHANNELS > 0)) __syncthreads();
+        if constexpr (!(FIRST && TENSOR_CHANNELS > 0)) share(tile, hidden_units(tile));
+        ask_for<1, 2 * DEPTH>(tile, update.mix.backward);
 #pragma unroll 1
         for (int m = 0; m < M; m++) {
+            if constexpr (C > 1) {
+                if (!place.works()) break;
+                ask(m);
+            }
             float dx[2][4] = {};
             unsigned waiting[2];
-            Half *by_u = place.at(tile.v(), STRIDE_F, m), *by_v = place.at(of_v, STRIDE_F, m);
+            Half *by_u = place.in(of_u, STRIDE_F, m), *by_v = place.in(of_v, STRIDE_F, m);
+            Half* vectors = place.at(by_vectors, STRIDE_BY, m);
             float* scalars = place.at(tile.q(), STRIDE_Q, m);
             hidden.multiply(dx, place.left(tile.h(), STRIDE_F) + 16 * m * STRIDE_F);
 #pragma unroll
@@ -319,17 +358,17 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                                      dx[1][2 * half + 1] * fast_inverse_root(mixed.norm2(1) + student.norm_epsilon)};
 #pragma unroll
                 for (int axis = 0; axis < 3; axis++) {
-                    int at = (axis * ROWS + 8 * half) * STRIDE_F;
+                    int at = axis * ROWS * STRIDE_F + 8 * half * ROW_F<C>;
                     float du[2] = {d_dot[0] * mixed.v[axis][0], d_dot[1] * mixed.v[axis][1]};
                     if constexpr (!LAST) {
-                        Pair16 dv = two_floats(word(by_u, at));
+                        Pair16 dv = two_floats(word(vectors, (axis * ROWS + 8 * half) * STRIDE_BY));
                         du[0] = fmaf(b.low, dv.low, du[0]);
                         du[1] = fmaf(b.high, dv.high, du[1]);
                     }
                     word(by_u, at) = two_halves(du[0], du[1]);
                     unsigned dv = two_halves(fmaf(per_norm[0], mixed.v[axis][0], d_dot[0] * mixed.u[axis][0]),
                                              fmaf(per_norm[1], mixed.v[axis][1], d_dot[1] * mixed.u[axis][1]));
-                    if (axis == 0)
+                    if (axis == 0 && C == 1)
                         waiting[half] = dv;
                     else
                         word(by_v, at) = dv;
@@ -337,104 +376,121 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M>& tile, const 
                 dq.x += dx[0][2 * half];
                 dq.y += dx[0][2 * half + 1];
             }
-            keep(tile, Own<M>::before(LAYER, m), waiting);
+            if constexpr (C == 1) keep(tile, Own<M>::before(LAYER, m), waiting);
             if (m + 1 < M) ask(m + 1);
         }
     }
 
     // dv = dU W_uᵀ + dV W_vᵀ.  A warp makes sixteen channels of every second sixteen of rows: it loads half of the rows
-    // for the same products.  Columns come a quarter at a time, asked for a quarter ahead; rows are overwritten when
-    // all are read.
+    // for the same products; in a cluster, eight channels of one axis.  Columns come a quarter at a time, asked for a
+    // quarter ahead; a block alone overwrites rows when all are read.
     {
-        constexpr int QUARTER = DEPTH / 2;
+        constexpr int QUARTER = DEPTH / 2, GROUPS = C == 1 ? 2 : 1, AXES = C == 1 ? 3 : 1;
         static_assert(DEPTH % 2 == 0, "quarters of the columns");
-        ByHalves<M, 16> by_halves;
-        const uint2* groups[2] = {update.mix.backward.group(2 * by_halves.group), update.mix.backward.group(2 * by_halves.group + 1)};
-        uint2 columns[2][QUARTER][2];
+        ByHalves<M, C, 16> by_halves(tile.rank);
+        int group = 2 * by_halves.group + (C == 1 ? 0 : place.warp % 2), channel = by_halves.channel + (C == 1 ? 0 : place.warp % 2 * 8);
+        int first_axis = C == 1 ? 0 : place.warp / 2;
+        bool works = C == 1 || place.warp < 6;
+        const uint2* groups[GROUPS];
+        const uint2* copied = reinterpret_cast<const uint2*>(C == 1 ? nullptr : columns_asked_for(tile, 0)) + group % 2 * 4 * QUARTER * WARP + place.lane;
+#pragma unroll
+        for (int n = 0; n < GROUPS && C == 1; n++) groups[n] = update.mix.backward.group(group + n);
+        uint2 columns[2][QUARTER][GROUPS];
         auto ask = [&](int quarter) {
+            if (C > 1) return;
 #pragma unroll
             for (int k = 0; k < QUARTER; k++)
 #pragma unroll
-                for (int n = 0; n < 2; n++) columns[quarter % 2][k][n] = __ldcg(groups[n] + (quarter * QUARTER + k) * WARP);
+                for (int n = 0; n < GROUPS; n++) columns[quarter % 2][k][n] = __ldcg(groups[n] + (quarter * QUARTER + k) * WARP);
         };
-        unsigned words[M][2];
+        if constexpr (C == 1) {
+            unsigned words[M][2];
 #pragma unroll
-        for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
-        ask(0);
-        ask(1);
-        __syncthreads();
+            for (int m = 0; m < M; m++) fetch(words[m], tile, Own<M>::before(LAYER, m));
+            ask(0);
+            ask(1);
+            __syncthreads();
 #pragma unroll
-        for (int m = 0; m < M; m++)
+            for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int half = 0; half < 2; half++) word(place.at(of_v, STRIDE_F, 0), (16 * m + 8 * half) * STRIDE_F) = words[m][half];
-        __syncthreads();
-
-        constexpr int COUNT = ByHalves<M>::COUNT;
-        float dv[COUNT][3][2][4] = {};
-#pragma unroll
-        for (int quarter = 0; quarter < 4; quarter++) {
-            const Half* x = place.left(quarter < 2 ? tile.v() : of_v, STRIDE_F) + quarter % 2 * QUARTER * 16;
-#pragma unroll
-            for (int i = 0; i < COUNT; i++) {
-                const Half* rows = x + by_halves.first_row(i) * STRIDE_F;
-#pragma unroll
-                for (int k = 0; k < QUARTER; k++)
-#pragma unroll
-                    for (int axis = 0; axis < 3; axis++) {
-                        unsigned a[4];
-                        load_matrices(a, rows + axis * ROWS * STRIDE_F + 16 * k);
-#pragma unroll
-                        for (int n = 0; n < 2; n++) multiply_add(dv[i][axis][n], a, columns[quarter % 2][k][n]);
-                    }
-            }
-            if (quarter < 2) ask(quarter + 2);
+                for (int half = 0; half < 2; half++) word(place.at(of_v, STRIDE_F, 0), (16 * m + 8 * half) * STRIDE_F) = words[m][half];
+            __syncthreads();
+        } else {
+            if constexpr (FIRST)
+                share(tile, vectors(tile, of_u), vectors(tile, of_v), tensors(tile, tile.phi(), 5));
+            else
+                share(tile, vectors(tile, of_u), vectors(tile, of_v));
+            if constexpr (LAST) ask_for<1, 3 * DEPTH>(tile, student.phi_out.matrix.backward);
         }
 
-        unsigned made[COUNT][2][2][4];
+        constexpr int COUNT = ByHalves<M, C>::COUNT;
+        float dv[COUNT][AXES][GROUPS][4] = {};
+        unsigned made[COUNT][2][GROUPS][AXES + 1];
+        if (works) {
 #pragma unroll
-        for (int i = 0; i < COUNT; i++)
+            for (int quarter = 0; quarter < 4; quarter++) {
+                const Half* x = place.left(quarter < 2 ? of_u : of_v, STRIDE_F) + quarter % 2 * QUARTER * 2 * EIGHT<C> + first_axis * ROWS * STRIDE_F;
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int row = by_halves.row(i, half);
-                Half* before = tile.dv_before() + row * CHANNELS + by_halves.channel;
-                const float* scalars = tile.q() + row * STRIDE_Q + by_halves.channel;
-                int by_element = tile.batch.element[row] * CHANNELS + by_halves.channel;
+                for (int i = 0; i < COUNT; i++) {
+                    const Half* rows = x + by_halves.first_row(i) * STRIDE_F;
 #pragma unroll
-                for (int n = 0; n < 2; n++) {
-                    float2 gate = two(FIRST ? student.gate1 : student.gate_vector, by_element + 8 * n);
-                    float2 gate_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element + 8 * n), dq = two(scalars, 8 * n);
-                    made[i][half][n][3] = two_halves(dq.x * gate_scalar.x, dq.y * gate_scalar.y);
+                    for (int k = 0; k < QUARTER; k++)
 #pragma unroll
-                    for (int axis = 0; axis < 3; axis++) {
-                        float d[2] = {dv[i][axis][n][2 * half], dv[i][axis][n][2 * half + 1]};
-                        unsigned& kept = word(before, axis * ROWS * CHANNELS + 8 * n);
-                        if constexpr (LAST) {
-                            if (by_halves.has(i)) kept = two_halves(d[0], d[1]);
-                        } else {
-                            // Forward: v += b U keeps v
-                            Pair16 v = two_floats(kept);
-                            d[0] += v.low;
-                            d[1] += v.high;
+                        for (int axis = 0; axis < AXES; axis++) {
+                            unsigned a[4];
+                            load_matrices(a, rows + axis * ROWS * STRIDE_F + 2 * k * EIGHT<C>);
+#pragma unroll
+                            for (int n = 0; n < GROUPS; n++) multiply_add(dv[i][axis][n], a, C == 1 ? columns[quarter % 2][k][n] : copied[(quarter * QUARTER + k) * WARP]);
                         }
-                        made[i][half][n][axis] = two_halves(d[0] * gate.x, d[1] * gate.y);
+                }
+                if (quarter < 2) ask(quarter + 2);
+            }
+
+#pragma unroll
+            for (int i = 0; i < COUNT; i++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int row = by_halves.row(i, half);
+                    Half* before = tile.dv_before() + first_axis * ROWS * CHANNELS + row * CHANNELS + channel;
+                    const float* scalars = tile.q() + row * STRIDE_Q + channel;
+                    int by_element = tile.batch.element[row] * CHANNELS + channel;
+#pragma unroll
+                    for (int n = 0; n < GROUPS; n++) {
+                        float2 gate = two(FIRST ? student.gate1 : student.gate_vector, by_element + 8 * n);
+                        float2 gate_scalar = two(FIRST ? student.gate0 : student.gate_scalar, by_element + 8 * n), dq = two(scalars, 8 * n);
+                        made[i][half][n][AXES] = two_halves(dq.x * gate_scalar.x, dq.y * gate_scalar.y);
+#pragma unroll
+                        for (int axis = 0; axis < AXES; axis++) {
+                            float d[2] = {dv[i][axis][n][2 * half], dv[i][axis][n][2 * half + 1]};
+                            unsigned& kept = word(before, axis * ROWS * CHANNELS + 8 * n);
+                            if constexpr (LAST) {
+                                if (C > 1 || by_halves.has(i)) kept = two_halves(d[0], d[1]);
+                            } else {
+                                // Forward: v += b U keeps v
+                                Pair16 v = two_floats(kept);
+                                d[0] += v.low;
+                                d[1] += v.high;
+                            }
+                            made[i][half][n][axis] = two_halves(d[0] * gate.x, d[1] * gate.y);
+                        }
                     }
                 }
-            }
-        __syncthreads();
+        }
+        if constexpr (C == 1) __syncthreads();
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
-            if (!by_halves.has(i)) continue;
-            int at = by_halves.row(i, 0) * STRIDE_F + by_halves.channel;
+            if (C == 1 ? !by_halves.has(i) : !works) continue;
+            int at = C == 1 ? by_halves.row(i, 0) * STRIDE_F + channel : place_of_eight(by_halves.row(i, 0), group);
 #pragma unroll
             for (int half = 0; half < 2; half++)
 #pragma unroll
-                for (int n = 0; n < 2; n++) {
+                for (int n = 0; n < GROUPS; n++) {
 #pragma unroll
-                    for (int axis = 0; axis < 3; axis++)
-                        word(tile.v() + at, (axis * ROWS + 8 * half) * STRIDE_F + 8 * n) = made[i][half][n][axis];
-                    word(tile.h() + at, 8 * half * STRIDE_F + 8 * n) = made[i][half][n][3];
+                    for (int axis = 0; axis < AXES; axis++)
+                        word(tile.dv() + at, (first_axis + axis) * ROWS * STRIDE_F + 8 * half * ROW_F<C> + 8 * n) = made[i][half][n][axis];
+                    if (C == 1 || first_axis == 0) word(tile.h() + at, 8 * half * ROW_F<C> + 8 * n) = made[i][half][n][AXES];
                 }
         }
     }
-    __syncthreads();
+    share(tile, vectors(tile, tile.dv()), hidden_units(tile));
 }

@@ -99,10 +99,16 @@ struct Thread {
 struct Warp {
     Barrier barrier;
     uint64_t slots[WARP_LANES];
+    struct { float a[16][16], b[16][8]; } shown;  // factors of a product
 };
+
+// Shared memory whose size a launch gives: the most there is.
+constexpr size_t SHARED_BYTES = 227 << 10;
 
 struct Block {
     dim3 index, block, grid;
+    unsigned rank = 0;  // in its cluster
+    std::vector<unsigned char> shared = std::vector<unsigned char>(SHARED_BYTES, 0xFF);
     std::vector<Thread> threads;
     std::vector<Warp> warps;
     Barrier barrier;
@@ -112,6 +118,21 @@ struct Block {
 };
 
 inline Block* now = nullptr;
+// The blocks that run at once: a cluster, which is mostly one.
+inline std::vector<Block> cluster;
+inline Barrier cluster_barrier;
+
+// Bytes that a block waits for (cluster.cuh): a phase ends when it is known how many there are and all have come.
+struct Count {
+    int missing;
+    unsigned short known, phase;
+
+    void add(int bytes, bool all_known) {
+        missing += bytes;
+        known |= all_known;
+        if (known && missing == 0) known = 0, phase ^= 1;
+    }
+};
 
 inline void take_turns() { change_stack(&now->threads[now->current].top, now->scheduler); }
 
@@ -147,8 +168,7 @@ Result exchange(Number x, Result (*read)(const Warp&, int, int), int argument) {
 
 // A warp's product of 16-bit factors (half.cuh): every lane shows its part of both, then makes four sums.
 inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uint2 b) {
-    static struct { float a[16][16], b[16][8]; } of_warp[64];
-    auto& shown = of_warp[now->current / WARP_LANES];
+    auto& shown = warp().shown;
     int lane = now->current % WARP_LANES, g = lane / 4, t = lane % 4 * 2;
     auto low = [](unsigned x) { return _cvtsh_ss(x & 0xFFFF); };
     auto high = [](unsigned x) { return _cvtsh_ss(x >> 16); };
@@ -175,54 +195,64 @@ inline bool backwards() {
     return asked;
 }
 
-// Runs one block to its end.
-inline void run(Block& block, const std::function<void()>& body) {
-    now = &block;
-    block.body = &body;
-    size_t count = block.threads.size();
-    block.barrier = {int(count), 0, 0};
-    for (size_t w = 0; w < block.warps.size(); w++) {
-        size_t lanes = std::min<size_t>(WARP_LANES, count - w * WARP_LANES);
-        block.warps[w].barrier = {int(lanes), 0, 0};
+// Runs a cluster's blocks to their end.
+inline void run(const std::function<void()>& body) {
+    size_t count = cluster[0].threads.size(), left = count * cluster.size();
+    cluster_barrier = {int(left), 0, 0};
+    for (Block& block : cluster) {
+        block.body = &body;
+        block.barrier = {int(count), 0, 0};
+        for (size_t w = 0; w < block.warps.size(); w++) {
+            size_t lanes = std::min<size_t>(WARP_LANES, count - w * WARP_LANES);
+            block.warps[w].barrier = {int(lanes), 0, 0};
+        }
+        for (auto& thread : block.threads) {
+            // Six registers of no importance, then where the first change returns to; calls expect 8 modulo 16.
+            thread.done = false;
+            auto end = reinterpret_cast<uintptr_t>(thread.stack.data() + thread.stack.size()) / 16 * 16;
+            auto top = reinterpret_cast<void**>(end) - 8;
+            top[6] = reinterpret_cast<void*>(&entry);
+            thread.top = top;
+        }
     }
-    for (auto& thread : block.threads) {
-        // Six registers of no importance, then where the first change returns to; calls expect 8 modulo 16.
-        thread.done = false;
-        auto end = reinterpret_cast<uintptr_t>(thread.stack.data() + thread.stack.size()) / 16 * 16;
-        auto top = reinterpret_cast<void**>(end) - 8;
-        top[6] = reinterpret_cast<void*>(&entry);
-        thread.top = top;
-    }
-    for (size_t left = count; left > 0;) {
-        for (size_t turn = 0; turn < count; turn++) {
-            size_t t = backwards() ? count - 1 - turn : turn;
+    while (left > 0) {
+        for (size_t turn = 0; turn < count * cluster.size(); turn++) {
+            size_t of_all = backwards() ? count * cluster.size() - 1 - turn : turn, t = of_all % count;
+            Block& block = cluster[of_all / count];
             if (block.threads[t].done) continue;
+            now = &block;
             block.current = t;
             change_stack(&block.scheduler, block.threads[t].top);
             if (!block.threads[t].done) continue;
             left--;
+            cluster_barrier.members--;
             block.barrier.members--;
             block.warps[t / WARP_LANES].barrier.members--;
         }
     }
 }
 
-// Runs a grid, block after block; host threads that launch at once wait for each other.
-inline void launch(dim3 grid, dim3 block_size, const std::function<void()>& body) {
-    static Block block;
+// Runs a grid, cluster after cluster; host threads that launch at once wait for each other.
+inline void launch(dim3 grid, dim3 block_size, unsigned blocks_of_cluster, const std::function<void()>& body) {
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> lock(one_at_a_time);
     size_t count = size_t(block_size.x) * block_size.y * block_size.z;
-    block.threads.resize(count);
-    block.warps.resize((count + WARP_LANES - 1) / WARP_LANES);
-    block.block = block_size;
-    block.grid = grid;
-    for (size_t t = 0; t < count; t++) block.threads[t].index = {unsigned(t), 0, 0};
+    cluster.resize(blocks_of_cluster);
+    for (unsigned rank = 0; rank < blocks_of_cluster; rank++) {
+        Block& block = cluster[rank];
+        block.rank = rank;
+        block.threads.resize(count);
+        block.warps.resize((count + WARP_LANES - 1) / WARP_LANES);
+        block.block = block_size;
+        block.grid = grid;
+        for (size_t t = 0; t < count; t++) block.threads[t].index = {unsigned(t), 0, 0};
+    }
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) {
-                block.index = {backwards() ? grid.x - 1 - x : x, y, z};
-                run(block, body);
+            for (unsigned x = 0; x < grid.x; x += blocks_of_cluster) {
+                unsigned first = backwards() ? grid.x - blocks_of_cluster - x : x;
+                for (Block& block : cluster) block.index = {first + block.rank, y, z};
+                run(body);
             }
 }
 

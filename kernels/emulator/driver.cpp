@@ -27,16 +27,16 @@ using MakeWork = std::function<Work(void**, dim3, dim3)>;
 
 // A launch of a kernel with a copy of its arguments.
 template <class... Arguments, size_t... Numbers>
-MakeWork with_arguments(void (*kernel)(Arguments...), std::index_sequence<Numbers...>) {
-    return [kernel](void** parameters, dim3 grid, dim3 block) -> Work {
+MakeWork with_arguments(void (*kernel)(Arguments...), unsigned blocks_of_cluster, std::index_sequence<Numbers...>) {
+    return [kernel, blocks_of_cluster](void** parameters, dim3 grid, dim3 block) -> Work {
         std::tuple<Arguments...> arguments(*static_cast<Arguments*>(parameters[Numbers])...);
-        return [=] { emulator::launch(grid, block, [&] { std::apply(kernel, arguments); }); };
+        return [=] { emulator::launch(grid, block, blocks_of_cluster, [&] { std::apply(kernel, arguments); }); };
     };
 }
 
 template <class... Arguments>
-MakeWork entry(void (*kernel)(Arguments...)) {
-    return with_arguments(kernel, std::index_sequence_for<Arguments...>());
+MakeWork entry(void (*kernel)(Arguments...), unsigned blocks_of_cluster) {
+    return with_arguments(kernel, blocks_of_cluster, std::index_sequence_for<Arguments...>());
 }
 
 // The kernels for one student, and what they export.
@@ -119,7 +119,7 @@ bool is_pinned(const char* host) {
 
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
-constexpr int DEVICES = 2;
+constexpr int DEVICES = 2, CLUSTERS = 2;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
 int the_context;
@@ -232,6 +232,7 @@ int cuModuleGetFunction(MakeWork** function, Module* module, const char* name) {
     return SUCCESS;
 }
 int cuFuncSetAttribute(MakeWork*, int, int) { return SUCCESS; }
+int cuOccupancyMaxActiveClusters(int* clusters, MakeWork*, const void*) { *clusters = CLUSTERS; return SUCCESS; }
 int cuModuleGetGlobal_v2(const int** pointer, size_t* bytes, Module* module, const char* name) {
     if (std::string(name) != "kernel_sizes") return NOT_FOUND;
     *pointer = module->sizes;

@@ -361,7 +361,7 @@ fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
         "{together:?}"
     );
     // Alone, in small batches, and behind many copies of another molecule in reversed slots.
-    for slot in [0, 1, 3, 5] {
+    for slot in 0..start.len() {
         assert_eq!(run(&start[slot..=slot], usize::MAX).1[0], together[slot]);
     }
     let (batches, apart) = run(&start, 70);

@@ -361,15 +361,44 @@ impl Sizes {
     }
 }
 
-/// What a block of tiles needs, by [`TILE_ROWS`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TileBytes {
-    /// Of shared memory.
+/// What tiles need, by [`TILE_ROWS`].
+#[derive(Clone, Copy, Debug)]
+pub struct TileSizes {
+    /// Of shared memory, bytes a block.
     pub shared: [usize; TILE_ROWS.len()],
-    /// Of global memory.
+    /// Of global memory, bytes a block.
     pub global: [usize; TILE_ROWS.len()],
     /// How many of these blocks a multiprocessor runs at once at most.
     pub at_once: [usize; TILE_ROWS.len()],
+    /// What clusters that step tiles of the fewest rows need.
+    pub of_cluster: ClusterSizes,
+}
+
+/// Blocks of a cluster, none on a GPU that has no clusters, and the shared memory of each in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterSizes {
+    pub blocks: usize,
+    pub shared: usize,
+}
+
+impl TileSizes {
+    /// Out of the numbers that `kernel_sizes` ends with, if they are as many as there should be.
+    pub fn from_exported(numbers: &[i32]) -> Option<Self> {
+        let (kinds, rest) = numbers.as_chunks::<{ TILE_ROWS.len() }>();
+        let (&[shared, global, at_once], &[blocks, of_cluster]) = (kinds, rest) else {
+            return None;
+        };
+        let sizes = |numbers: [i32; TILE_ROWS.len()]| numbers.map(|number| number as usize);
+        Some(Self {
+            shared: sizes(shared),
+            global: sizes(global),
+            at_once: sizes(at_once),
+            of_cluster: ClusterSizes {
+                blocks: blocks as usize,
+                shared: of_cluster as usize,
+            },
+        })
+    }
 }
 
 /// Something that a kernel takes by value.

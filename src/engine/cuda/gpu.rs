@@ -8,8 +8,9 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::abi::{self, Argument, Sizes, TileBytes};
+use super::abi::{self, Argument, Sizes, TileSizes};
 use super::images::{self, Image};
+use super::tile_kinds::{Kind, kinds_of};
 use crate::error::{Error, Result};
 use crate::student::Student;
 
@@ -21,7 +22,7 @@ const CAPABILITY_MIN: (i32, i32) = (8, 0);
 /// A kernel under its name.
 #[derive(Debug)]
 pub struct Kernel {
-    function: CudaFunction,
+    pub(super) function: CudaFunction,
     name: &'static str,
 }
 
@@ -48,17 +49,18 @@ kernels! {
     product_128_rows product_64_rows product_32_rows
     update_inputs update_apply update_apply_backward update_inputs_backward
     message message_backward readout forces energies
-    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64
+    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64 step_tiles_by_clusters
 }
 
 impl Kernels {
-    /// The kernel for tiles of so many rows.
-    pub fn step_tiles(&self, rows: usize) -> &Kernel {
-        match rows {
-            16 => &self.step_tiles_16,
-            32 => &self.step_tiles_32,
-            48 => &self.step_tiles_48,
-            _ => &self.step_tiles_64,
+    /// The kernel for tiles of this kind.
+    pub fn step_tiles(&self, kind: &Kind) -> &Kernel {
+        match (kind.blocks, kind.rows) {
+            (1, 16) => &self.step_tiles_16,
+            (1, 32) => &self.step_tiles_32,
+            (1, 48) => &self.step_tiles_48,
+            (1, _) => &self.step_tiles_64,
+            _ => &self.step_tiles_by_clusters,
         }
     }
 }
@@ -73,9 +75,8 @@ pub struct Gpu {
     pub(super) sizes: Sizes,
     /// The number of multiprocessors.
     pub(super) multiprocessors: usize,
-    /// Rows of the largest tile whose block finds room in a multiprocessor.
-    pub(super) tile_rows_max: usize,
-    pub(super) tile_bytes: TileBytes,
+    /// The kinds of tiles that it has room for.
+    pub(super) tile_kinds: Vec<Kind>,
     name: String,
     /// Bytes of all arrays that were made, whether they are still there or not.
     pub(super) array_bytes: Cell<usize>,
@@ -152,54 +153,19 @@ impl Gpu {
         }
         let stream = abi::single_stream(&context).map_err(failed("make a stream"))?;
         let module = load(&context, image, capability)?;
-        let mut tile_bytes = check_sizes(&module, &stream, sizes)?;
+        let tile_sizes = check_sizes(&module, &stream, sizes)?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(failed("count multiprocessors"))?;
-        let shared_bytes = context
-            .attribute(
-                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-            )
-            .map_err(failed("ask for shared memory"))?;
-        let shared_bytes_of_all = context
-            .attribute(
-                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
-            )
-            .map_err(failed("ask for shared memory"))?;
+            .map_err(failed("count multiprocessors"))? as usize;
         let kernels = Kernels::load(&module).map_err(failed("find the kernels"))?;
-        let mut tile_rows_max = 0;
-        for (kind, rows) in abi::TILE_ROWS.into_iter().enumerate() {
-            let bytes = tile_bytes.shared[kind] as i32;
-            // The system takes 1 KiB a block.
-            let room = (shared_bytes_of_all / (bytes + 1024)).max(1) as usize;
-            tile_bytes.at_once[kind] = tile_bytes.at_once[kind].min(room);
-            if bytes <= shared_bytes {
-                let most =
-                    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-                kernels
-                    .step_tiles(rows)
-                    .function
-                    .set_attribute(most, bytes)
-                    .map_err(failed("set aside shared memory"))?;
-                if tile_bytes.at_once[kind] > 1 {
-                    let share =
-                        sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
-                    kernels
-                        .step_tiles(rows)
-                        .function
-                        .set_attribute(share, 100)
-                        .map_err(failed("set aside shared memory"))?;
-                }
-                tile_rows_max = rows;
-            }
-        }
+        let of = (sizes, &tile_sizes);
+        let tile_kinds = kinds_of(&kernels, (&context, &stream), of, multiprocessors)?;
         Ok(Self {
             kernels,
-            tile_rows_max,
-            tile_bytes,
+            tile_kinds,
             stream,
             sizes,
-            multiprocessors: multiprocessors as usize,
+            multiprocessors,
             name,
             array_bytes: Cell::new(0),
             timings: RefCell::new(None),
@@ -406,7 +372,7 @@ fn check_sizes(
     module: &Arc<CudaModule>,
     stream: &Arc<CudaStream>,
     sizes: Sizes,
-) -> Result<TileBytes> {
+) -> Result<TileSizes> {
     let exported = module
         .get_global("kernel_sizes", stream)
         .map_err(failed("find the kernels"))?;
@@ -423,18 +389,10 @@ fn check_sizes(
         .map(|size| i32::from_ne_bytes(*size))
         .collect();
     let expected = sizes.as_exported();
-    let kinds = abi::TILE_ROWS.len();
-    if found.len() != expected.len() + 3 * kinds || !found.starts_with(&expected) {
-        return Err(Error::run(format!(
+    let of_tiles = found.strip_prefix(&expected[..]);
+    of_tiles.and_then(TileSizes::from_exported).ok_or_else(|| {
+        Error::run(format!(
             "the GPU kernels are of another version: {found:?}, not {expected:?}"
-        )));
-    }
-    let of_tiles = &found[expected.len()..];
-    let mut bytes = TileBytes::default();
-    for n in 0..kinds {
-        bytes.shared[n] = of_tiles[n] as usize;
-        bytes.global[n] = of_tiles[kinds + n] as usize;
-        bytes.at_once[n] = of_tiles[2 * kinds + n] as usize;
-    }
-    Ok(bytes)
+        ))
+    })
 }

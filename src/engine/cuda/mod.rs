@@ -19,6 +19,7 @@ mod network;
 mod several;
 mod steps;
 mod tile_field;
+mod tile_kinds;
 mod tile_weights;
 mod tiles;
 mod weights;
@@ -458,7 +459,8 @@ fn part(
     tile_field: Option<&TileField>,
     replicas: &[Replica],
 ) -> (Vec<usize>, Vec<usize>) {
-    let rows_max = tile_field.map_or(0, |_| gpu.tile_rows_max);
+    let largest = gpu.tile_kinds.iter().map(|kind| kind.rows).max();
+    let rows_max = tile_field.and(largest).unwrap_or(0);
     (0..replicas.len()).partition(|slot| replicas[*slot].positions_ang.len() <= rows_max)
 }
 

@@ -7,7 +7,8 @@ use super::batch::Batch;
 use super::gpu::{Gpu, StageTime};
 use super::steps;
 use super::tile_weights::TileWeights;
-use super::tiles::{Costs, Tiling};
+use super::tile_kinds::Kind;
+use super::tiles::Tiling;
 use super::weights::Weights;
 use crate::engine::Op;
 use crate::error::{Error, Result};
@@ -27,44 +28,36 @@ pub struct TileField {
 /// A batch's tiles, and what their blocks work in.
 pub struct TileArrays {
     tiling: Tiling,
+    kind: Kind,
     /// Share of the tiles' rows that no atom has.
     pub padding: f64,
     blocks: usize,
     first: CudaSlice<i32>,
     replica: CudaSlice<i32>,
-    shared_bytes: usize,
     scratch: CudaSlice<u64>,
 }
 
 impl TileArrays {
     /// Tiles for replicas of so many atoms each; none where one is too large for a tile.
     pub fn new(gpu: &Gpu, atoms: &[usize]) -> Result<Option<Self>> {
-        let at_once = gpu.tile_bytes.at_once;
-        let tiling = Tiling::best(
-            atoms,
-            gpu.multiprocessors,
-            &at_once,
-            &Costs::of_channels(gpu.sizes.channels),
-            gpu.tile_rows_max,
-        );
-        let Some(tiling) = tiling else {
+        let Some(tiling) = Tiling::best(atoms, &gpu.tile_kinds) else {
             return Ok(None);
         };
-        let most = gpu.multiprocessors * at_once[tiling.kind];
-        let blocks = tiling.members.len().min(most);
+        let kind = gpu.tile_kinds[tiling.kind];
+        let blocks = tiling.members.len().min(kind.at_once) * kind.blocks;
         // In words of eight bytes, and one where all is in shared memory: nothing can be allocated of nothing.
-        let scratch = (blocks * gpu.tile_bytes.global[tiling.kind] / 8).max(1);
+        let scratch = (blocks * kind.scratch_bytes / 8).max(1);
         let mut first = vec![0];
         for members in &tiling.members {
             first.push(first[first.len() - 1] + members.len() as i32);
         }
         let replica: Vec<i32> = tiling.members.iter().flatten().map(|n| *n as i32).collect();
         Ok(Some(Self {
-            padding: tiling.padding(atoms),
+            padding: tiling.padding(atoms, kind.rows),
+            kind,
             blocks,
             first: gpu.upload(&first)?,
             replica: gpu.upload(&replica)?,
-            shared_bytes: gpu.tile_bytes.shared[tiling.kind],
             scratch: gpu.array(scratch)?,
             tiling,
         }))
@@ -178,12 +171,11 @@ impl TileField {
             wells: self.wells_count as i32,
             unused: 0,
         };
-        let rows = tiles.tiling.rows();
         gpu.launch_with_shared(
             "steps",
-            gpu.kernels.step_tiles(rows),
+            gpu.kernels.step_tiles(&tiles.kind),
             (tiles.blocks, 1),
-            (gpu.sizes.tile_threads(), tiles.shared_bytes),
+            (gpu.sizes.tile_threads(), tiles.kind.shared_bytes),
             &[
                 &tiles.tiles(),
                 &program,

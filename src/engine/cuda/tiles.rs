@@ -1,76 +1,38 @@
 //! Replicas shared out over tiles: the rows that one block steps by itself.
 
-use super::abi::TILE_ROWS;
+use super::tile_kinds::Kind;
 
 /// Which replicas are in which tile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tiling {
-    /// Which of [`TILE_ROWS`] a tile has.
+    /// Which kind of tile.
     pub kind: usize,
     /// Replicas of each tile.
     pub members: Vec<Vec<usize>>,
 }
 
-/// What a step of a tile costs, for each of [`TILE_ROWS`], in units of one of 16 rows.
-#[derive(Clone, Copy, Debug)]
-pub struct Costs {
-    /// Of a tile that has its multiprocessor for itself.
-    alone: [f64; TILE_ROWS.len()],
-    /// Two that share one take so many times as long.
-    sharing: f64,
-}
-
-impl Costs {
-    /// Those of kernels for so many channels: one, two, four and five benzenes on an NVIDIA H200 took
-    /// 70, 135, 208 and 258 µs with 128 channels, 49, 108, 147 and 251 µs with 64, and 264 µs where two
-    /// tiles of 48 rows share a multiprocessor.
-    pub fn of_channels(channels: usize) -> Self {
-        let alone = match channels {
-            64 => [1.0, 2.2, 3.0, 5.1],
-            _ => [1.0, 1.9, 3.0, 3.7],
-        };
-        Self {
-            alone,
-            sharing: 1.8,
-        }
-    }
-}
-
 impl Tiling {
-    /// The tiling that a GPU with so many multiprocessors steps soonest, out of tiles of at most
-    /// `rows_max` rows; none when a replica is too large for all of them. A multiprocessor steps
-    /// `at_once` tiles of each kind.
-    pub fn best(
-        atoms: &[usize],
-        multiprocessors: usize,
-        at_once: &[usize; TILE_ROWS.len()],
-        costs: &Costs,
-        rows_max: usize,
-    ) -> Option<Self> {
+    /// The tiling that a GPU with these kinds of tiles steps soonest; none when a replica is too large for
+    /// all of them.
+    pub fn best(atoms: &[usize], kinds: &[Kind]) -> Option<Self> {
         let largest = atoms.iter().copied().max()?;
-        let kinds = 0..TILE_ROWS.len();
-        let fitting = kinds.filter(|kind| (largest..=rows_max).contains(&TILE_ROWS[*kind]));
-        let tilings = fitting.map(|kind| {
-            let members = pack(atoms, TILE_ROWS[kind]);
-            let rounds = members.len().div_ceil(multiprocessors * at_once[kind]);
-            let alone = at_once[kind] == 1 || members.len() <= multiprocessors;
-            let cost = costs.alone[kind] * if alone { 1.0 } else { costs.sharing };
-            (rounds as f64 * cost, Self { kind, members })
+        let fitting = kinds
+            .iter()
+            .enumerate()
+            .filter(|(_, kind)| kind.rows >= largest);
+        let tilings = fitting.map(|(kind, of)| {
+            let members = pack(atoms, of.rows);
+            (of.cost_of(members.len()), Self { kind, members })
         });
         tilings
             .min_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, tiling)| tiling)
     }
 
-    /// Rows of a tile.
-    pub fn rows(&self) -> usize {
-        TILE_ROWS[self.kind]
-    }
-
     /// The part of all tiles' rows that no atom has.
-    pub fn padding(&self, atoms: &[usize]) -> f64 {
+    pub fn padding(&self, atoms: &[usize], rows: usize) -> f64 {
         let used: usize = atoms.iter().sum();
-        1.0 - used as f64 / (self.members.len() * self.rows()) as f64
+        1.0 - used as f64 / (self.members.len() * rows) as f64
     }
 }
 
@@ -98,35 +60,69 @@ fn pack(atoms: &[usize], rows: usize) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn best(atoms: &[usize], at_once: &[usize; 4], rows_max: usize) -> Option<Tiling> {
-        Tiling::best(atoms, 132, at_once, &Costs::of_channels(128), rows_max)
+    /// A GPU with 132 multiprocessors that take so many tiles of each number of rows at once, and with room for
+    /// so many clusters.
+    fn kinds(rows_and_room: &[(usize, usize)], clusters: usize) -> Vec<Kind> {
+        let kind = |rows, blocks, at_once, alone, cost| Kind {
+            rows,
+            blocks,
+            at_once,
+            alone,
+            cost,
+            shared_bytes: 0,
+            scratch_bytes: 0,
+        };
+        let cost = |rows| match rows {
+            16 => 1.0,
+            32 => 1.9,
+            48 => 3.0,
+            _ => 3.7,
+        };
+        let by_blocks = rows_and_room
+            .iter()
+            .map(|&(rows, room)| kind(rows, 1, 132 * room, 132, cost(rows)));
+        let by_clusters = (clusters > 0).then(|| kind(16, 8, clusters, clusters, 0.6));
+        by_blocks.chain(by_clusters).collect()
     }
+
+    const ALL: [(usize, usize); 4] = [(16, 1), (32, 1), (48, 1), (64, 1)];
 
     #[test]
     fn every_replica_is_in_one_tile_and_no_tile_is_too_full() {
         let atoms: Vec<usize> = (0..500).map(|n| 1 + n * 37 % 64).collect();
-        let tiling = best(&atoms, &[1; 4], 64).unwrap();
+        let kinds = kinds(&ALL, 15);
+        let tiling = Tiling::best(&atoms, &kinds).unwrap();
         let mut seen: Vec<usize> = tiling.members.concat();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..500));
+        let rows = kinds[tiling.kind].rows;
         for members in &tiling.members {
-            assert!(members.iter().map(|n| atoms[*n]).sum::<usize>() <= tiling.rows());
+            assert!(members.iter().map(|n| atoms[*n]).sum::<usize>() <= rows);
         }
-        assert!(tiling.padding(&atoms) < 0.02);
+        assert!(tiling.padding(&atoms, rows) < 0.02);
     }
 
     #[test]
     fn few_replicas_spread_and_many_share() {
-        assert_eq!(best(&[12; 5], &[1; 4], 64).unwrap().members.len(), 5);
+        let best = |atoms: &[usize], kinds: &[Kind]| {
+            let tiling = Tiling::best(atoms, kinds)?;
+            let kind = kinds[tiling.kind];
+            Some((kind.rows, kind.blocks, tiling.members.len()))
+        };
+        let all = kinds(&ALL, 15);
+        assert_eq!(best(&[12; 5], &kinds(&ALL, 0)), Some((16, 1, 5)));
+        // A cluster each as long as there is room for them.
+        assert_eq!(best(&[12; 15], &all), Some((16, 8, 15)));
+        assert_eq!(best(&[12; 16], &all), Some((16, 1, 16)));
+        assert_eq!(best(&[17], &all), Some((32, 1, 1)));
         let atoms = vec![12; 10_000];
-        let many = best(&atoms, &[1; 4], 64).unwrap();
-        assert_eq!((many.rows(), many.members.len()), (48, 2500));
+        assert_eq!(best(&atoms, &all), Some((48, 1, 2500)));
         // Two tiles of 48 rows at once have eight benzenes.
-        let two = best(&atoms, &[1, 2, 2, 1], 64).unwrap();
-        assert_eq!((two.rows(), two.members.len()), (48, 2500));
+        let two = kinds(&[(16, 1), (32, 2), (48, 2), (64, 1)], 0);
+        assert_eq!(best(&atoms, &two), Some((48, 1, 2500)));
         // A GPU with less shared memory has small tiles only.
-        assert_eq!(best(&atoms, &[1; 4], 16).unwrap().rows(), 16);
-        assert_eq!(best(&[65], &[1; 4], 64), None);
-        assert_eq!(best(&[], &[1; 4], 64), None);
+        assert_eq!(best(&atoms, &kinds(&ALL[..1], 0)).unwrap().0, 16);
+        assert_eq!(best(&[65], &all), None);
+        assert_eq!(best(&[], &all), None);
     }
 }
