@@ -1,6 +1,8 @@
 //! The kinds of tiles that a GPU steps: how many rows, by how many blocks, and how many at once.
 
-use cudarc::driver::sys::{CUdevice_attribute as DeviceAttribute, CUfunction_attribute as Attribute};
+use cudarc::driver::sys::{
+    CUdevice_attribute as DeviceAttribute, CUfunction_attribute as Attribute,
+};
 use cudarc::driver::{CudaContext, CudaStream, LaunchConfig};
 
 use super::abi::{Sizes, TILE_ROWS, TileSizes};
