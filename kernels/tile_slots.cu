@@ -1,6 +1,6 @@
 // The neighbours of a tile's rows, in sixteens, as the network's products read them.
 #pragma once
-#include "tile.cuh"
+#include "tile_words.cuh"
 
 static_assert(RADIAL == 16, "a slot's radial functions are two times sixteen bytes");
 
