@@ -8,6 +8,7 @@ Each replica is a molecule of its own in a configuration; the program freezes th
 others.  Configurations have TABLES of them at most and run side by side: while one is read or written another computes.
 """
 
+import atexit
 import pathlib
 import shutil
 import subprocess
@@ -49,6 +50,7 @@ class Run:
         good = np.array([accepted(*molecules.one(k)[:2]) for k in range(len(molecules))])
         self.runs = np.flatnonzero(good[replica])
         self.processes = []
+        atexit.register(self.stop)
         shutil.rmtree(folder, ignore_errors=True)  # what a run that was interrupted left there is not this one's
         head = f"""seed = 1
 [run]
@@ -73,6 +75,12 @@ path = "{pathlib.Path(model).resolve()}"
                 command += ["--max-walltime", f"{limit_s:g}s"]
             with open(part / "log", "w") as log:
                 self.processes.append((part, chosen, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)))
+
+    def stop(self):
+        """Ends what still runs: nobody would read what it makes."""
+        for _, _, process in self.processes:
+            if process.poll() is None:
+                process.terminate()
 
     def _table(self, k, part):
         numbers, x, _ = self.molecules.one(self.replica[k])

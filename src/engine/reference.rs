@@ -364,7 +364,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// √C6 and √(⟨r⁴⟩/⟨r²⟩) of an element in atomic units.
+/// √C6 and √(⟨r⁴⟩/⟨r²⟩) of an element in atomic units: written down a second time, so that a slip in the engines' table
+/// shows here.
 fn d3(element: &Element) -> (f64, f64) {
     match element.number {
         1 => (1.76, 2.00735),
