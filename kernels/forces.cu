@@ -88,19 +88,24 @@ __device__ inline void energies_of(
 
     double energy = 0.0;
     if (lane == 0 && energy_of_row_ev) {
+#pragma unroll 4
         for (int a = 0; a < atoms; a++) energy += energy_of_row_ev[first_row + a];
         energy += reference_ev[replica];
     }
+#pragma unroll 1
     for (int well = 0; well < wells; well++) {
         double k = well_ev_per_ang2[well];
         double of_well = 0.0;
+#pragma unroll 1
         for (int n = 0; n < 3 * atoms && lane == 0; n++) of_well += 0.5 * k * x[n] * x[n];
+#pragma unroll 1
         for (int n = lane; n < 3 * atoms; n += WARP) force[n] -= k * x[n];
         energy += of_well;
     }
 
     // x − x is zero for a number and NaN for ±∞ and NaN.
     bool finite = energy - energy == 0.0;
+#pragma unroll 1
     for (int n = lane; n < 3 * atoms; n += WARP) finite = finite && force[n] - force[n] == 0.0;
     bool all_finite = __ballot_sync(WHOLE_WARP, !finite) == 0;
     if (lane != 0) return;

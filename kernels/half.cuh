@@ -14,6 +14,7 @@ struct Pair16 {
 
 #ifdef EMULATED
 
+inline int thread_once() { return threadIdx.x; }
 inline unsigned lane_of_warp() { return threadIdx.x % 32; }
 
 inline unsigned two_halves(float low, float high) { return _cvtss_sh(low, 0) | unsigned(_cvtss_sh(high, 0)) << 16; }
@@ -90,11 +91,20 @@ inline unsigned transposed(unsigned two) {
 
 #else
 
+// The thread's number.  The compiler asks for `threadIdx` again wherever it is used, and keeps what it makes of it from
+// one stage to the next, in local memory, for which the first cache has no room; this one it keeps in a register, and
+// makes nothing of it before it is there.
+__device__ inline int thread_once() {
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+}
+
 // The lane, in a register: that it comes out of a shuffle keeps the compiler from reading the thread's number again,
 // which takes longer than many a product, wherever an address needs it.
 __device__ inline unsigned lane_of_warp() {
     unsigned lane;
-    asm volatile("shfl.sync.idx.b32 %0, %1, %1, 0x1f, 0xffffffff;" : "=r"(lane) : "r"(threadIdx.x % 32));
+    asm volatile("shfl.sync.idx.b32 %0, %1, %1, 0x1f, 0xffffffff;" : "=r"(lane) : "r"(thread_once() % 32));
     return lane;
 }
 
@@ -215,5 +225,7 @@ __device__ inline unsigned transposed(unsigned two) {
 
 #endif
 
+constexpr unsigned TWO_ONES = 0x3C003C00;
+
 // A lane's word of a right factor of 8 × 8 that adds up the columns of a left one, into columns c and c + 4.
-__device__ inline unsigned into_column(unsigned c, unsigned lane) { return lane / 4 % 4 == c ? 0x3C003C00 : 0; }
+__device__ inline unsigned into_column(unsigned c, unsigned lane) { return lane / 4 % 4 == c ? TWO_ONES : 0; }

@@ -71,6 +71,7 @@ __device__ inline void add_in_order(double (&sum)[SUMS], const double (&term)[SU
 
 __device__ inline double kinetic_ev(const Atoms& atoms) {
     double twice[1] = {0.0};
+#pragma unroll 1
     for (int start = 0; start < atoms.count; start += WARP) {
         int atom = start + threadIdx.x % WARP;
         double term[1] = {atom < atoms.count ? atoms.twice_kinetic(atom) : 0.0};
@@ -102,6 +103,7 @@ template <bool MADE>
 __device__ inline void bath(const Conditions& conditions, int replica, unsigned long long step, const double* noise, const Atoms& atoms,
                             double& before_ev, double& after_ev) {
     double decay = conditions.parameters[3 * replica + 1], twice[2] = {0.0, 0.0};
+#pragma unroll 1
     for (int start = 0; start < atoms.count; start += WARP) {
         int atom = start + threadIdx.x % WARP;
         double term[2] = {0.0, 0.0};
@@ -128,6 +130,7 @@ __device__ inline void bath(const Conditions& conditions, int replica, unsigned 
 __device__ inline void operate(Operation operation, double fraction, const Conditions& conditions, int replica,
                                const Atoms& atoms) {
     double timestep_fs = conditions.parameters[3 * replica];
+#pragma unroll 1
     for (int atom = threadIdx.x % WARP; atom < atoms.count; atom += WARP) {
         double *x = atoms.x + 3 * atom, *v = atoms.v + 3 * atom;
         const double* f = atoms.f + 3 * atom;
@@ -143,6 +146,7 @@ __device__ inline void operate(Operation operation, double fraction, const Condi
 }
 
 __device__ inline void copy(const Atoms& from, const Atoms& to) {
+#pragma unroll 1
     for (int n = threadIdx.x % WARP; n < 3 * from.count; n += WARP) {
         to.x[n] = from.x[n];
         to.v[n] = from.v[n];
@@ -186,6 +190,7 @@ __device__ inline void integrate_replica(
 
     // All lanes have the sums of energies, the first one writes them.
     double kinetic = 0.0;
+#pragma unroll 1
     for (int n = 0; n < piece.operations && running; n++) {
         if (piece.operation[n] == BATH) {
             double before;

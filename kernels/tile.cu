@@ -40,17 +40,17 @@ enum TileStage : int {
 // Cycles that the first block's first warp spent in each stage, where somebody asks.  Where a stage ends without a barrier,
 // waiting for slower warps counts in the next one.
 struct Stopwatch {
-    unsigned long long* cycles;  // (TILE_STAGES,), or absent
-    long long last;
+    unsigned long long* cycles;  // (TILE_STAGES + 1,), the last of which is when the stage began; or absent
 
-    __device__ explicit Stopwatch(unsigned long long* asked)
-        : cycles(blockIdx.x == 0 && threadIdx.x == 0 ? asked : nullptr), last(cycles ? clock64() : 0) {}
+    __device__ explicit Stopwatch(unsigned long long* cycles) : cycles(cycles) { look(TILE_STAGES); }
 
-    __device__ void lap(TileStage stage) {
-        if (!cycles) return;
-        long long now = clock64();
-        cycles[stage] += now - last;
-        last = now;
+    // Nothing is kept in registers.
+    __device__ void lap(TileStage stage) { look(stage); }
+    __device__ void look(int stage) {
+        if (cycles == nullptr || blockIdx.x != 0 || thread_once() != 0) return;
+        unsigned long long now = clock64();
+        if (stage < TILE_STAGES) cycles[stage] += now - cycles[TILE_STAGES];
+        cycles[TILE_STAGES] = now;
     }
 };
 
@@ -176,7 +176,7 @@ __device__ inline void exchange_tile(bool in, Tile<M, C>& tile, int n, const Til
 template <int M, int C>
 __device__ __forceinline__ void make_noise(const Tile<M, C>& tile, int ahead) {
     // The last threads, because the first warps have replicas.
-    int thread = TILE_THREADS - 1 - int(threadIdx.x), row = thread / 2;
+    int thread = TILE_THREADS - 1 - thread_once(), row = thread / 2;
     if (row >= tile.batch.rows) return;
     int replica = tile.batch.replica[row], atom = row - tile.batch.first_row[replica];
     unsigned long long step = tile.progress.step[replica] + ahead;
@@ -192,10 +192,9 @@ __device__ __forceinline__ void make_noise(const Tile<M, C>& tile, int ahead) {
 // Energies and forces of a tile's running replicas.
 template <int M, int C>
 __device__ __forceinline__ void evaluate_tile(const Tile<M, C>& tile, const TileStudent& student, const Analytic& analytic, Stopwatch& watch) {
-    int warp = threadIdx.x / WARP;
     tile_pairs(tile, student);
     __syncthreads();
-    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
+    for (int replica = thread_once() / WARP; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
     watch.lap(STAGE_PAIRS);
 
     tile_density(tile, student);
@@ -223,10 +222,11 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M, C>& tile, const Tile
 
     tile_forces(tile, student);
     __syncthreads();
-    for (int replica = warp; replica < tile.batch.replicas; replica += TILE_WARPS)
+    for (int replica = thread_once() / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
         energies_of(replica, tile.batch, tile.reference_ev, analytic.well_ev_per_ang2, analytic.wells, tile.energy_of_row_ev,
                     tile.state, tile.progress);
-    __syncthreads();
+    // The same warp integrates the replica.
+    __syncwarp();
     watch.lap(STAGE_FORCES);
 }
 
@@ -258,11 +258,14 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
                     if (C > 1 && bath && piece == 1) make_noise(tile, 1);
                     evaluate_tile(tile, student, analytic, watch);
                 }
-                if (program.pieces == 0) continue;
+                if (program.pieces == 0) {
+                    __syncthreads();
+                    continue;
+                }
                 if (bath && piece == 0 && (C == 1 || last == 0)) make_noise(tile, 1);
                 // A piece that is a whole step counts it, too, which the noise must not see.
                 if (program.pieces == 1) __syncthreads();
-                for (int replica = threadIdx.x / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
+                for (int replica = thread_once() / WARP; replica < tile.batch.replicas; replica += TILE_WARPS)
                     integrate_replica<true>(replica, tile.batch, tile.conditions, program.piece[piece], tile.state, tile.saved, tile.progress,
                                       tile.noise + 3 * tile.batch.first_row[replica], 3 * Tile<M, C>::ROWS);
                 __syncthreads();

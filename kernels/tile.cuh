@@ -108,12 +108,12 @@ struct Own {
     static constexpr int WORDS = TENSOR + (M + 1) / 2 * 2 * 5;
 };
 
-// A neighbour of a row and all that the network sees of it.
-struct alignas(16) Slot {
-    float unit[3];               // from the row to the neighbour
-    unsigned who;                // the neighbour's row, and 2¹⁶ times its element
-    unsigned basis[RADIAL / 2];  // B, two in a word; words t and t + 4 lie side by side: a lane needs both for a product
-    unsigned slope[RADIAL / 2];  // B'
+// Sixteen neighbours of a row and all that the network sees of them.
+struct alignas(16) Slots {
+    float4 who[16];        // the unit vector from the row to the neighbour; the neighbour's row, and 2¹⁶ times its element
+    uint4 basis[16][2];    // B, two in a word; words t and t + 4 lie side by side: a lane needs both for a product
+    uint4 slope[16][2];    // B'
+    Half unit[4][4][2][2]; // u as a right factor: (column, t, eight, one of neighbours 2t and 2t + 1), columns nothing, x, y, z
 };
 
 // Threads that have own words: in a cluster those of two warps that make columns, and of the one that makes tensors.
@@ -127,8 +127,8 @@ struct Scratch {
     static constexpr int OWN = 0;                                                     // (Own::WORDS, threads) words
     static constexpr int V_BEFORE = OWN + Own<M>::WORDS * OWN_THREADS<C> * 4;         // (3, M, F) halves: vectors before the message
     static constexpr int DV_BEFORE = V_BEFORE + (C == 1 ? 3 * ROWS * CHANNELS * 2 : 0);  // (3, M, F) halves: the gradient by them
-    static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M) slots: neighbours of each row, in sixteens
-    static constexpr int PARTIAL = SLOTS + ROWS * ROWS * int(sizeof(Slot));           // (M, M) float4: gradients by pairs of the message
+    static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M/16) slots: neighbours of each row, in sixteens
+    static constexpr int PARTIAL = SLOTS + ROWS * M * int(sizeof(Slots));             // (M, M) float4: gradients by pairs of the message
     static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * int(sizeof(float4));      // (M, M) float4: dE/dd of a row and its partner, and r;
                                                                                       // at first repulsion's dE/dr
     static constexpr int BYTES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
@@ -144,19 +144,23 @@ template <int M, int C>
 constexpr bool ON_CHIP = false;
 #endif
 
+// Rows of a molecule whose pairs a warp works on together, see tile_message_backward.cu.
+template <int M>
+constexpr int PAIRS_OF_ROWS = M == 1 ? 1 : 2;
+
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
 // `x` and `q` for the gradients by densities.
 template <int M, int C>
 struct Regions {
     static constexpr int ROWS = 16 * M;
-    // What rows of more than sixteen neighbours have summed up in the message backward waits in x, five numbers a channel.
-    static constexpr int WAITING = M == 1 ? 0 : TILE_WARPS * CHANNELS * 5 * 4;
+    // Vectors that warps copy in the message backward lie in x.
+    static constexpr int COPIED = C == 1 && !ON_CHIP<M, C> ? TILE_WARPS * PAIRS_OF_ROWS<M> * 3 * CHANNELS * 2 : 0;
     static constexpr int V = 0;
     static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
     static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
     static constexpr int X = H + ROWS * STRIDE_F * 2;
-    static constexpr int Q = X + (ROWS * STRIDE_X * 2 > WAITING ? ROWS * STRIDE_X * 2 : WAITING);
+    static constexpr int Q = X + (ROWS * STRIDE_X * 2 > COPIED ? ROWS * STRIDE_X * 2 : COPIED);
     static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
     // See lay_out: eight-byte and four-byte numbers for each row or replica.
@@ -170,12 +174,12 @@ struct Regions {
     static constexpr int ARRIVALS = COLUMNS + 2 * COLUMNS_BYTES;
     static constexpr int BYTES = ARRIVALS + (C == 1 ? 0 : 3 * int(sizeof(Arrivals)));
     static_assert(BYTES <= 227 << 10, "a block's shared memory");
-    // In halves, as many for each row of all tiles: in how many portions densities come is seen in the bits.
-    static constexpr int FORWARD_DENSITIES = ROWS * (STRIDE_PHI + STRIDE_F), BACKWARD_DENSITIES = ROWS * (STRIDE_X + 2 * STRIDE_Q);
+    // Halves a row, as many in all tiles: in how many portions densities come is seen in the bits.
+    static constexpr int FORWARD_DENSITIES = STRIDE_PHI + STRIDE_F, BACKWARD_DENSITIES = STRIDE_X + 2 * STRIDE_Q;
     static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
     static_assert(C == 1 || (ON_CHIP<M, C> && M == 1), "a cluster steps a tile of sixteen rows");
-    static_assert(C == 1 || (ROWS * STRIDE_PHI * 2 <= VECTORS && BACKWARD_DENSITIES * 2 <= 2 * VECTORS && ROWS * STRIDE_X * 2 <= VECTORS), "what a cluster puts in the place of vectors");
+    static_assert(C == 1 || (ROWS * STRIDE_PHI * 2 <= VECTORS && ROWS * BACKWARD_DENSITIES * 2 <= 2 * VECTORS && ROWS * STRIDE_X * 2 <= VECTORS), "what a cluster puts in the place of vectors");
 };
 
 // Blocks that a multiprocessor steps at once.  Sixteen warps of 128 registers fill it; where a student has fewer
@@ -272,7 +276,7 @@ struct Tile {
     static constexpr int STRIDE_BEFORE = ALONE ? CHANNELS : ROW_F<C>;
     __device__ Half* v_before() const { return ALONE ? kept<Half>(Scratch<M, C>::V_BEFORE) : v(); }
     __device__ Half* dv_before() const { return kept<Half>(Scratch<M, C>::DV_BEFORE); }
-    __device__ Slot* slots(int row) const { return kept<Slot>(Scratch<M, C>::SLOTS) + row * ROWS; }
+    __device__ Slots* slots(int row) const { return kept<Slots>(Scratch<M, C>::SLOTS) + row * M; }
     __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M, C>::PARTIAL) + row * ROWS + slot; }
     __device__ float4& gradient(int row, int partner) const { return kept<float4>(Scratch<M, C>::GRADIENT)[row * ROWS + partner]; }
 };
@@ -281,18 +285,6 @@ __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_c
 __device__ inline uint4& eight(Half* array, int index) { return *reinterpret_cast<uint4*>(array + index); }
 __device__ inline float2& two(float* array, int index) { return *reinterpret_cast<float2*>(array + index); }
 __device__ inline float2 two(const float* array, int index) { return *reinterpret_cast<const float2*>(array + index); }
-
-// The thread's number.  The compiler asks for `threadIdx` again wherever it is used, and keeps what it makes of it from
-// one stage to the next, in local memory; this one it keeps in a register, and makes nothing of it before it is there.
-__device__ inline int thread_once() {
-#ifdef EMULATED
-    return threadIdx.x;
-#else
-    int thread;
-    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-    return thread;
-#endif
-}
 
 // In a cluster nothing that is made of it is kept from one stage to the next: there are many more such addresses.
 template <int C>

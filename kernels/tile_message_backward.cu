@@ -3,184 +3,160 @@
 // Shapes: dq (M, F), dv (M, 3, F) → gradients by φ (M, 3F), v (M, 3, F) and pairs (P, 4)
 #include "tile_message.cu"
 
-// The vectors before the message and the gradients by them that a lane needs in one block.  They come from far, so they
-// are asked for while the block before is worked on: behind its last product, because the assembler lets a load sink to
-// its use wherever it can, but not round a loop.
-struct MessageBefore {
-    unsigned v[3][2];      // channels 2t and 2t + 1 of each eight
-    Half own_v[3], own_dv[3];
-};
+// The gradients of sixteen neighbours in sixteen channels.
+struct MessageReturned {
+    unsigned q[4] = {}, v[3][4] = {};  // g ⊙ dq, g' ⊙ dv
 
-// Where a lane reads and writes in the channels of one block.
-template <int M, int C>
-struct MessagePlace {
-    static constexpr int STRIDE_BEFORE = Tile<M, C>::STRIDE_BEFORE;
-    MessageNear<C> near;
-    const Half *filter, *phi;  // φ so that one of its matrices has the same eight channels in all rows
-    Half* own_phi;             // of channel g, of lanes 2 and 3 of four g + 8
-    Half* own_gradient;        // of a cluster, by the vectors before the message
-    const Half *v, *own_v;     // vectors before the message, of channel 2t, and of the same channel as `own_phi`
-    float* waiting;
-    unsigned lane;
-
-    __device__ MessagePlace(const Tile<M, C>& tile, int row, int start, float* waiting, unsigned lane)
-        : near(tile.slots(row) + start, lane), filter(filter_at(tile, 0, 0, lane)),
-          phi(tile.phi() + row * ROW_PHI<C> + lane / 16 * ALL_CHANNELS<C> + lane / 8 % 2 * EIGHT<C>), waiting(waiting + lane), lane(lane) {
-        int own = lane / 4 + lane / 2 % 2 * 8;
-        int at_own = C == 1 ? own : lane / 2 % 2 * EIGHT<C> + lane / 4;
-        own_phi = tile.phi() + row * ROW_PHI<C> + at_own;
-        v = tile.v_before() + row * STRIDE_BEFORE + lane % 4 * 2;
-        own_v = tile.v_before() + row * STRIDE_BEFORE + at_own;
-        if (C > 1) own_gradient = tile.dv_before() + row * CHANNELS + own;
-    }
-
-    // The gradient by `own_v` of an axis.
-    __device__ Half& own_dv(int axis) const {
-        if constexpr (C > 1) return own_gradient[axis * 16 * M * CHANNELS];
-        constexpr int BEHIND = (Scratch<M, C>::DV_BEFORE - Scratch<M, C>::V_BEFORE) / 2;
-        return const_cast<Half&>(own_v[BEHIND + axis * 16 * M * CHANNELS]);
-    }
-
-    __device__ void load(MessageBefore& before) const {
-        constexpr int AXIS = C == 1 ? 16 * M * CHANNELS : 16 * M * STRIDE_F;
+    template <int M, int C>
+    __device__ void load(const Tile<M, C>& tile, const Slots& slots, int block, unsigned lane) {
+        int at = first_of<C>(16 * block) + at_channels<C>(slots, ROW_F<C>, lane);
+        load_transposed(q, tile.h() + at);
 #pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-#pragma unroll
-            for (int i = 0; i < 2; i++) before.v[axis][i] = *reinterpret_cast<const unsigned*>(v + axis * AXIS + i * EIGHT<C>);
-            before.own_v[axis] = own_v[axis * AXIS];
-            before.own_dv[axis] = own_dv(axis);
-        }
-    }
-
-    __device__ void next_block() { next_blocks(1); }
-    __device__ void next_blocks(int count) {
-        int numbers = count * 2 * EIGHT<C>;
-        near.channels += numbers, near.neighbours += numbers;
-        filter += count * 16 * RADIAL, phi += numbers, own_phi += numbers, v += numbers, own_v += numbers, waiting += count * 5 * 16;
-        if (C > 1) own_gradient += count * 16;
+        for (int axis = 0; axis < 3; axis++) load_transposed(v[axis], tile.dv() + at + axis * 16 * M * STRIDE_F);
     }
 };
 
-// What sixteen neighbours give to the gradients by a sender's φ and vectors, in the channels of one block.  Of more
-// neighbours than those, what was summed up before waits; the last ones' turn leaves gradients in place of φ and of
-// `dv_before`.
+// A row is a sender here: its neighbours are the same, and u_ij = −u_ji.  In place of φ and of `dv_before` come gradients.
+//
+//     dφ_a = Σ_i w_a dq_i,   dφ_b = −Σ_i w_b (dv_i · u_ji),   dφ_c = Σ_i w_c (dv_i · v),   dv = φ_c Σ_i w_c dv_i
 template <int M, int C>
-__device__ __forceinline__ void message_backward_by_sender(const Tile<M, C>& tile, const MessagePlace<M, C>& place, const MessageBefore& before,
-                                                           bool alone, bool first, bool last) {
-    constexpr int ROWS = 16 * M;
-    const MessageNear<C>& near = place.near;
-    unsigned lane = place.lane;
-    const Half(&v)[3] = before.own_v, (&dv)[3] = before.own_dv;
-    // Σ_k W[k, f] S[f, k] of channels g and g + 8: by a and b where t is even, by x, y and (`third`) z where it is odd.
-    float sum[4] = {}, third[4] = {};
-    {
-        unsigned filter[3][4], d[4], e[4], product[2];
+struct SenderSums {
+    const Tile<M, C>& tile;
+    MessageLane<C> lane;
+    MessageFilters filters;
+
+    __device__ SenderSums(const Tile<M, C>& tile, int block, unsigned lane) : tile(tile), lane(block, lane), filters(tile, block, lane) {}
+
+    using Sent = MessageReturned;
+    struct Unit {
+        uint2 of[3];
+        __device__ void ask(const Slots& slots, unsigned lane) {
 #pragma unroll
-        for (int p = 0; p < 3; p++) load_matrices(filter[p], place.filter + p * CHANNELS * RADIAL);
-        unsigned s[2][2] = {}, along[2][2] = {};
-        near.load_channels(d, tile.h());
-#pragma unroll
-        for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
-        filtered(product, filter[0], s);
-        multiply_add(sum, product, into_column(0, lane));
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-            unsigned s[2][2] = {};
-            near.load_channels(d, tile.dv() + axis * ROWS * STRIDE_F);
-#pragma unroll
-            for (int n = 0; n < 2; n++) multiply_add(s[n], d, near.by_basis(n));
-            // Σ_xyz dv u, and then B W_b for all of it
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                e[i] = axis == 0 ? times(d[i], near.unit[0][i / 2]) : times_add(d[i], near.unit[axis][i / 2], e[i]);
-            filtered(product, filter[2], s);
-            multiply_add(axis < 2 ? sum : third, product, into_column(axis < 2 ? 2 + axis : 2, lane));
+            for (int axis = 0; axis < 3; axis++) of[axis] = reinterpret_cast<const uint2*>(slots.unit[1 + axis])[lane % 4];
         }
+    };
+    using Near = MessageNear<Unit>;
+
+    struct Pairs {
+        unsigned w[3][4], along[4];
+    };
+    __device__ __forceinline__ Pairs pairs(const Sent& sent, const Near& near) const {
+        Pairs pairs;
+        filters.filter(pairs.w, near.basis);
 #pragma unroll
-        for (int n = 0; n < 2; n++) multiply_add(along[n], e, near.by_basis(n));
-        filtered(product, filter[1], along);
-        multiply_add(sum, product, into_column(1, lane));
+        for (int i = 0; i < 4; i++) {
+            auto of = [&](int axis) { return i / 2 == 0 ? near.unit.of[axis].x : near.unit.of[axis].y; };
+            pairs.along[i] = times_add(sent.v[2][i], of(2), times_add(sent.v[1][i], of(1), times(sent.v[0][i], of(0))));
+        }
+        return pairs;
     }
 
-    // Lanes 2 and 3 of four take channel g + 8.
-    bool second = lane & 2, odd = lane & 1;
-    float of[3] = {second ? sum[2] : sum[0], second ? sum[3] : sum[1], second ? third[2] : third[0]};
-    // All lanes have read φ, which now becomes its gradient.
-    __syncwarp();
-    if (!alone) {
-        // Even lanes have two numbers and odd ones three.
-        float* waiting[3] = {place.waiting, place.waiting + WARP, place.waiting + 2 * WARP - (lane + 1) / 2};
+    // Columns by a, by b, x, y and z.
+    template <int R>
+    __device__ __forceinline__ void add(MessageSum<R>& sum, int r, const Sent& sent, const Pairs& pairs) const {
+        const unsigned (&w)[3][4] = pairs.w;
+        auto add = [&](float (&sum)[4], const unsigned (&w)[4], const unsigned (&what)[4], uint2 right) {
+            unsigned product[4];
 #pragma unroll
-        for (int i = 0; i < 3; i++)
-            if (i < 2 || odd) {
-                if (!first) of[i] += *waiting[i];
-                if (!last) *waiting[i] = of[i];
-            }
+            for (int i = 0; i < 4; i++) product[i] = times(w[i], what[i]);
+            multiply_add(sum, product, right);
+        };
+        add(sum.of[r], w[0], sent.q, ones_in_column(0, lane.lane));
+        add(sum.fifth, w[2], sent.v[2], ones_for_fifth(r, lane.lane));
+        add(sum.of[r], w[1], pairs.along, ones_in_column(1, lane.lane));
+#pragma unroll
+        for (int axis = 0; axis < 2; axis++) add(sum.of[r], w[2], sent.v[axis], ones_in_column(2 + axis, lane.lane));
     }
-    if (last) {
-        Half* by_phi = place.own_phi + (tile.by_phi() - tile.phi());
-        if (odd) {
-            float phi_c = float_of(place.own_phi[2 * ALL_CHANNELS<C>]);
-            by_phi[2 * ALL_CHANNELS<C>] =
-                half_of(fmaf(of[2], float_of(v[2]), fmaf(of[1], float_of(v[1]), of[0] * float_of(v[0]))));
+
+    // Vectors before the message, and the gradients by them.
+    struct Own {
+        Half v[3], dv[3];
+    };
+    __device__ Half& v_before(int row, int axis) const {
+        return tile.v_before()[axis * (C == 1 ? 16 * M * CHANNELS : 16 * M * STRIDE_F) + row * Tile<M, C>::STRIDE_BEFORE + (C == 1 ? lane.channel : lane.at)];
+    }
+    __device__ Half& dv_before(int row, int axis) const { return tile.dv_before()[(axis * 16 * M + row) * CHANNELS + lane.channel]; }
+    __device__ void ask(Own& own, int first, int rows) const {
+        int row = lane.row(first, rows);
 #pragma unroll
-            for (int axis = 0; axis < 3; axis++) place.own_dv(axis) = half_of(fmaf(phi_c, of[axis], float_of(dv[axis])));
-        } else {
-            // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
-            by_phi[0] = half_of(of[0]);
-            by_phi[ALL_CHANNELS<C>] = half_of(-of[1]);
+        for (int axis = 0; axis < 3; axis++) own.v[axis] = v_before(row, axis), own.dv[axis] = dv_before(row, axis);
+    }
+    template <int R>
+    __device__ void finish(const Own& own, const MessageSum<R>& sum, int first, int rows) const {
+        float all[5];
+        lane.take(all, sum);
+        if (!lane.has_row(rows)) return;
+        int row = lane.row(first, rows), at = row * ROW_PHI<C> + lane.at;
+        float phi_c = float_of(tile.phi()[at + 2 * ALL_CHANNELS<C>]), by_phi_c = 0.0f;
+#pragma unroll
+        for (int axis = 0; axis < 3; axis++) {
+            by_phi_c = fmaf(all[2 + axis], float_of(own.v[axis]), by_phi_c);
+            dv_before(row, axis) = half_of(fmaf(phi_c, all[2 + axis], float_of(own.dv[axis])));
         }
+        // Forward: φ_b w_b u_ij, and u_ij is against this pair's own direction
+        tile.by_phi()[at] = half_of(all[0]);
+        tile.by_phi()[at + ALL_CHANNELS<C>] = half_of(-all[1]);
+        tile.by_phi()[at + 2 * ALL_CHANNELS<C>] = half_of(by_phi_c);
     }
-    __syncwarp();
+};
+
+template <int M, int C>
+__device__ __forceinline__ void message_backward_by_senders(const Tile<M, C>& tile) {
+    MessageRows<C> rows(tile);
+    sum_messages(tile, SenderSums<M, C>(tile, rows.block, lane_of_warp()), rows);
 }
 
+// Where a lane reads in the channels of one block what gradients by the pairs of a row need.
+template <int M, int C>
+struct MessagePlace {
+    // Rows and axes of the vectors before the message, of which a block alone copies those of a warp's rows to shared memory.
+    static constexpr bool COPIED = C == 1 && !ON_CHIP<M, C>;
+    static constexpr int ROW = COPIED ? 3 * CHANNELS : Tile<M, C>::STRIDE_BEFORE;
+    static constexpr int AXIS = COPIED ? CHANNELS : C == 1 ? 16 * M * CHANNELS : 16 * M * STRIDE_F;
+    const Half *filter, *phi, *v;  // the latter so that one of their matrices has the same eight channels in all rows
+    int neighbours;                // of arrays F channels wide, as left factors (neighbours, channels)
+
+    // `first` is the first of the rows whose vectors the warp has copied.
+    __device__ MessagePlace(const Tile<M, C>& tile, int first, int row, const Slots& slots, unsigned lane)
+        : filter(filter_at(tile, 0, 0, lane)), phi(tile.phi() + row * ROW_PHI<C> + lane / 8 % 2 * EIGHT<C>),
+          v((COPIED ? copied(tile) + (row - first) * ROW : tile.v_before() + row * ROW) + lane / 16 * AXIS + lane / 8 % 2 * EIGHT<C>),
+          neighbours(row_of(slots, lane / 8 % 2 * 8 + lane % 8) * ROW_F<C> + lane / 16 * EIGHT<C>) {}
+
+    static __device__ Half* copied(const Tile<M, C>& tile) { return tile.x() + thread_once() / WARP * (PAIRS_OF_ROWS<M> * 3 * CHANNELS); }
+    // The vectors of R rows come from far: all lanes may read them behind the next barrier of the warp.
+    template <int R>
+    static __device__ void copy(const Tile<M, C>& tile, int row, unsigned lane) {
+        if constexpr (COPIED) {
+            constexpr int EIGHTS = CHANNELS / 8;
+            for (int n = lane; n < R * 3 * EIGHTS; n += WARP) {
+                int r = n / (3 * EIGHTS), axis = n / EIGHTS % 3;
+                copy_sixteen_bytes(copied(tile) + 8 * n, tile.v_before() + (axis * 16 * M + row + r) * CHANNELS + n % EIGHTS * 8);
+            }
+            wait_for_copies();
+        }
+        __syncwarp();
+    }
+
+    __device__ void next_block() { filter += 16 * RADIAL, phi += 2 * EIGHT<C>, v += 2 * EIGHT<C>, neighbours += 2 * EIGHT<C>; }
+};
+
+// The gradients by sixteen pairs of a row:
+//
+//     dE/du_ij = Σ_k B_k T[k],   T = Σ_f dv_i (φ_b W_b[k])     dE/dr_ij = Σ_k B'_k (…)
+//
 // T, and of dE/dr what T has no part of: (neighbours, radial functions).
 struct MessageByPairs {
     float u[3][2][4] = {}, r[2][4] = {};
-
-    // Adds the channels of one block.
-    template <int M, int C>
-    __device__ __forceinline__ void add(const Tile<M, C>& tile, const MessagePlace<M, C>& place, const unsigned (&v)[3][2]) {
-        constexpr int ROWS = 16 * M;
-        const MessageNear<C>& near = place.near;
-        // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
-        unsigned d[4], e[4], w[3][4], phi_ab[4], phi_c[2];
-#pragma unroll
-        for (int p = 0; p < 3; p++) load_transposed(w[p], place.filter + p * CHANNELS * RADIAL);
-        load_matrices(phi_ab, place.phi);
-        load_matrices(phi_c, place.phi + 2 * ALL_CHANNELS<C>);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            w[0][i] = times(w[0][i], phi_ab[i / 2]);
-            w[1][i] = times(w[1][i], phi_ab[2 + i / 2]);
-            w[2][i] = times(w[2][i], phi_c[i / 2]);
-        }
-        near.load_neighbours(d, tile.h());
-#pragma unroll
-        for (int n = 0; n < 2; n++) multiply_add(r[n], d, {w[0][n], w[0][2 + n]});
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) {
-            near.load_neighbours(d, tile.dv() + axis * ROWS * STRIDE_F);
-#pragma unroll
-            for (int n = 0; n < 2; n++) multiply_add(u[axis][n], d, {w[1][n], w[1][2 + n]});
-            // Σ_xyz dv v, and then φ_c W_c for all of it
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                e[i] = axis == 0 ? times(d[i], v[0][i / 2]) : times_add(d[i], v[axis][i / 2], e[i]);
-        }
-#pragma unroll
-        for (int n = 0; n < 2; n++) multiply_add(r[n], e, {w[2][n], w[2][2 + n]});
-    }
 
     // Gradients by the neighbours' directions and distances.
     template <int M, int C>
     __device__ __forceinline__ void finish(const Tile<M, C>& tile, int row, int start, unsigned lane) const {
         int g = lane / 4, t = lane % 4;
-        const Slot* slots = tile.slots(row) + start;
+        const Slots& slots = tile.slots(row)[start / 16];
         // Forward: w = B(r) W_f, so ∂w/∂r = B'(r) W_f
-        Sixteen near(slots);
+        Sixteen near(slots, lane);
         unsigned slope[4];
-        Sixteen::load(slope, slots->slope);
+        Sixteen::load(slope, slots.slope, lane);
         float gradient[8];  // (two neighbours, by u and r)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -202,8 +178,8 @@ struct MessageByPairs {
             }
         }
         // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
-        halve(gradient, 8, 2);
-        halve(gradient, 4, 1);
+        halve(gradient, 8, lane & 2, 2);
+        halve(gradient, 4, lane & 1, 1);
         float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8));
         two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
         if constexpr (C > 1) {
@@ -215,68 +191,111 @@ struct MessageByPairs {
     }
 };
 
-// What a block of a cluster makes: gradients by its channels of all rows, and those by the pairs of some rows.
-template <int M, int C>
-__device__ __forceinline__ void message_backward_of_block(const Tile<M, C>& tile, int warp, unsigned lane) {
-    wait_for_forward(tile);
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-        if (tile.count[row] == 0) continue;
-        MessagePlace<M, C> place(tile, row, 0, nullptr, lane);
-        place.next_blocks(tile.rank);
-        MessageBefore before;
-        place.load(before);
-        message_backward_by_sender(tile, place, before, true, true, true);
+// Adds the channels of one block to the sums of R rows that have the same neighbours.
+template <int R, int M, int C>
+__device__ __forceinline__ void add_pairs(MessageByPairs (&of)[R], const Tile<M, C>& tile, const MessagePlace<M, C>& place) {
+    constexpr int ROWS = 16 * M, ROW = MessagePlace<M, C>::ROW, AXIS = MessagePlace<M, C>::AXIS;
+    unsigned d[4], e[R][4], w[4], by_phi[R][4];
+    // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
+    auto times_phi = [&](int r, int part) {
+        unsigned phi[2];
+        load_matrices(phi, place.phi + r * ROW_PHI<C> + part * ALL_CHANNELS<C>);
+#pragma unroll
+        for (int i = 0; i < 4; i++) by_phi[r][i] = times(w[i], phi[i % 2]);
+    };
+    auto add = [&](float (&sum)[2][4], const unsigned (&d)[4], const unsigned (&w)[4]) {
+#pragma unroll
+        for (int n = 0; n < 2; n++) multiply_add(sum[n], d, {w[2 * n], w[2 * n + 1]});
+    };
+    load_transposed(w, place.filter);
+    load_matrices(d, tile.h() + place.neighbours);
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        times_phi(r, 0);
+        add(of[r].r, d, by_phi[r]);
     }
-    // The last warps have no row, or only one, above.
-    for (int row = tile.rank + (TILE_WARPS - 1 - warp) * C; row < tile.batch.rows; row += TILE_WARPS * C) {
-        if (tile.count[row] == 0) continue;
-        MessagePlace<M, C> place(tile, row, 0, nullptr, lane);
-        MessageByPairs by_pairs;
-        MessageBefore before;
-        place.load(before);
-#pragma unroll 2
-        for (int block = 0; block < MESSAGE_BLOCKS; block++) {
-            by_pairs.add(tile, place, before.v);
-            place.next_block();
-            if (block + 1 < MESSAGE_BLOCKS) place.load(before);
+    load_transposed(w, place.filter + CHANNELS * RADIAL);
+#pragma unroll
+    for (int r = 0; r < R; r++) times_phi(r, 1);
+    unsigned v[R][4];
+#pragma unroll
+    for (int axis = 0; axis < 3; axis++) {
+        load_matrices(d, tile.dv() + axis * ROWS * STRIDE_F + place.neighbours);
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            // x and y together, of channels 2t and 2t + 1 of each eight, then z.
+            if (axis == 0) load_matrices(v[r], place.v + r * ROW);
+            if (axis == 2) load_matrices(reinterpret_cast<unsigned(&)[2]>(v[r]), place.v + r * ROW + 2 * AXIS);
+            add(of[r].u[axis], d, by_phi[r]);
+            // Σ_xyz dv v, and then φ_c W_c for all of it
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                e[r][i] = axis == 0 ? times(d[i], v[r][i / 2]) : times_add(d[i], v[r][axis % 2 * 2 + i / 2], e[r][i]);
         }
-        by_pairs.finish(tile, row, 0, lane);
+    }
+    load_transposed(w, place.filter + 2 * CHANNELS * RADIAL);
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        times_phi(r, 2);
+        add(of[r].r, e[r], by_phi[r]);
+    }
+}
+
+// The gradients by sixteen pairs of each of R rows that have the same neighbours.
+template <int R, int M, int C>
+__device__ __forceinline__ void pairs_of_rows(const Tile<M, C>& tile, int first, int row, int start, unsigned lane) {
+    MessagePlace<M, C> place(tile, first, row, tile.slots(row)[start / 16], lane);
+    MessageByPairs by_pairs[R];
+#pragma unroll(C == 1 ? 1 : 2)
+    for (int block = 0; block < MESSAGE_BLOCKS; block++) {
+        add_pairs(by_pairs, tile, place);
+        place.next_block();
+    }
+#pragma unroll
+    for (int r = 0; r < R; r++) by_pairs[r].finish(tile, row + r, start, lane);
+}
+
+// Two rows of a molecule whose rows have all its atoms in their slots are one task: they read the same.  Of sixteen rows
+// each is one, there are enough warps.
+template <int M, int C>
+__device__ __forceinline__ void message_backward_by_pairs(const Tile<M, C>& tile) {
+    constexpr int R = PAIRS_OF_ROWS<M>;
+    int warp = thread_once() / WARP, rows = tile.batch.rows;
+    unsigned lane = lane_of_warp();
+    // Of a cluster's block the last warps have had no row, or only one, before.
+    int first = C == 1 ? warp * R : tile.rank + (TILE_WARPS - 1 - warp) * C;
+    for (int row = first; row < rows; row += TILE_WARPS * (C == 1 ? R : C)) {
+        MessagePlace<M, C>::template copy<R>(tile, row, lane);
+        if constexpr (R > 1) {
+            int replica = tile.batch.replica[row], behind = tile.batch.first_row[replica + 1];
+            if (row + 1 < behind && behind - tile.batch.first_row[replica] <= 16) {
+                if (tile.count[row] > 0) pairs_of_rows<R>(tile, row, row, 0, lane);
+                __syncwarp();
+                continue;
+            }
+        }
+        for (int r = 0; r < R && row + r < rows; r++) {
+            int count = tile.count[row + r];
+#pragma unroll 1
+            for (int start = 0; start < count; start += 16) pairs_of_rows<1>(tile, row, row + r, start, lane);
+        }
+        __syncwarp();
     }
 }
 
 // g ⊙ dq is in `h`, g' ⊙ dv in `v`, dv in `dv_before`; `phi` becomes its gradient, `dv_before` that by the
-// vectors before the message.  A row is a sender here: its neighbours are the same, and u_ij = −u_ji.
-// Both sums over neighbours (for the sender's features) and over channels (for pairs) are products:
-//
-//     dφ_a = Σ_k W_a[k] Σ_i B_k dq_i                          dφ_b, dφ_c, dv likewise
-//     dE/du_ij = Σ_k B_k T[k],   T = Σ_f dv_i (φ_b W_b[k])     dE/dr_ij = Σ_k B'_k (…)
-//
-// What a row with more than sixteen neighbours has summed up waits in `x`.
+// vectors before the message.  Blocks of a cluster make the gradients by their channels of all rows, and those by the
+// pairs of some rows.
 template <int M, int C>
-__device__ __forceinline__ void tile_message_backward(const Tile<M, C>& tile, const TileStudent& student) {
-    int warp = threadIdx.x / WARP;
-    unsigned lane = lane_of_warp();
-    float* waiting = reinterpret_cast<float*>(tile.x()) + warp * MESSAGE_BLOCKS * 5 * 16;
+__device__ __forceinline__ void tile_message_backward(const Tile<M, C>& tile, const TileStudent&) {
+    wait_for_forward(tile);
     if constexpr (C > 1) {
-        message_backward_of_block(tile, warp, lane);
-        return;
-    }
-    for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-        int count = tile.count[row];
-#pragma unroll 1
-        for (int start = 0; start < count; start += 16) {
-            MessagePlace<M, C> place(tile, row, start, waiting, lane);
-            MessageByPairs by_pairs;
-            MessageBefore before;
-            place.load(before);
-#pragma unroll 1
-            for (int block = 0; block < MESSAGE_BLOCKS; block++) {
-                by_pairs.add(tile, place, before.v);
-                message_backward_by_sender(tile, place, before, count <= 16, start == 0, start + 16 >= count);
-                place.next_block();
-                if (block + 1 < MESSAGE_BLOCKS) place.load(before);
-            }
-            by_pairs.finish(tile, row, start, lane);
-        }
+        message_backward_by_senders(tile);
+        message_backward_by_pairs(tile);
+    } else {
+        message_backward_by_pairs(tile);
+        // φ becomes its gradient.
+        __syncthreads();
+        message_backward_by_senders(tile);
     }
 }

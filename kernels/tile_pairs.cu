@@ -8,8 +8,10 @@
 //
 // Differences of positions are taken in f64, because a coordinate of 10⁴ Å leaves f32 no digits for a
 // bond, all that follows in f32: its error, k · 2⁻²⁴ after the rotations to kπr/r_c, is far below that
-// of the 16 bits in which B and B' are kept.  Slots behind a row's last neighbour have no
-// radial functions and stand for the row itself.
+// of the 16 bits in which B and B' are kept.  Slots of no neighbour have no radial functions: those that fill the last
+// sixteen, of which each row has one at least, stand for the row itself.  A molecule of at most sixteen atoms has its atoms
+// in its rows' slots, each in its own place, the row itself and those beyond the cut-off too: what all rows have in the same
+// place they read from shared memory once.
 //
 // Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64), positions → forces (M, 3), energies (M,)
 #pragma once
@@ -27,11 +29,12 @@ __device__ inline double sum_over_half(double x) {
 
 // The row of a half warp in a round, and the atoms of its replica; the halves go through rounds together.
 struct HalfRow {
-    int lane = threadIdx.x % HALF_WARP, half = threadIdx.x / HALF_WARP % 2, row;
+    int lane, half, row;
     bool exists;
     int first_row = 0, atoms = 0, rounds;
 
-    __device__ HalfRow(const Batch& batch, int first) : row(first + half), exists(row < batch.rows) {
+    __device__ HalfRow(const Batch& batch, int first, unsigned of_warp)
+        : lane(of_warp % HALF_WARP), half(of_warp / HALF_WARP), row(first + half), exists(row < batch.rows) {
         if (exists) {
             int replica = batch.replica[row];
             first_row = batch.first_row[replica];
@@ -41,7 +44,7 @@ struct HalfRow {
     }
 };
 
-__device__ inline void fill_slot(Slot& slot, const TileStudent& student, int element, int partner, int its_element, float r,
+__device__ inline void fill_slot(Slots& slots, int n, const TileStudent& student, int element, int partner, int its_element, float r,
                                  float per_r, const float (&u)[3]) {
     float per_cutoff = float(1.0 / student.cutoff_ang), wave = float(PI) * per_cutoff;
     float s = sinpif(r * per_cutoff), c = cospif(r * per_cutoff);
@@ -65,19 +68,21 @@ __device__ inline void fill_slot(Slot& slot, const TileStudent& student, int ele
         c = fmaf(c, step_c, -(s * step_s));
         s = next;
     }
-    write_slot(slot, u, partner, its_element, SlotWords(basis), SlotWords(slope));
+    write_slot(slots, n, u, partner, its_element, SlotWords(basis), SlotWords(slope));
 }
 
 // Neighbours, their slots, and the energies of repulsion.
 template <int M, int C>
 __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStudent& student) {
     const Batch& batch = tile.batch;
+    unsigned lane = lane_of_warp();
 #pragma unroll 1
-    for (int first = threadIdx.x / WARP * 2; first < batch.rows; first += 2 * TILE_WARPS) {
-        HalfRow of(batch, first);
+    for (int first = thread_once() / WARP * 2; first < batch.rows; first += 2 * TILE_WARPS) {
+        HalfRow of(batch, first, lane);
         int row = of.row, a = row - of.first_row;
         bool running = of.exists && tile.progress.fault[4 * batch.replica[row]] == RUNNING;
-        Slot* slots = tile.slots(row);
+        Slots* slots = tile.slots(row);
+        bool whole = of.atoms <= 16;
         int element = of.exists ? batch.element[row] : 0, count = 0, closest = -1;
         unsigned long long adjacent = 0;
         double energy = 0.0;
@@ -102,8 +107,8 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
                 float u[3] = {float(d[0]) * per_r, float(d[1]) * per_r, float(d[2]) * per_r};
                 int partner = of.first_row + b, its_element = batch.element[partner];
                 // Each neighbour goes behind those of the lanes before it: slots are ascending.
-                int n = count + __popc(near_lanes & ((1u << of.lane) - 1u));
-                fill_slot(slots[n], student, element, partner, its_element, r, per_r, u);
+                int n = whole ? b : count + __popc(near_lanes & ((1u << of.lane) - 1u));
+                fill_slot(slots[n / 16], n % 16, student, element, partner, its_element, r, per_r, u);
                 Repulsion<float> repulsion = repulsion_at(r, student.repulsion + 3 * (element * student.elements + its_element));
                 energy += repulsion.energy_ev;
                 tile.gradient(row, partner) = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
@@ -113,9 +118,14 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
         }
         energy = sum_over_half(energy);
         if (!of.exists) continue;
-        for (int n = count + of.lane; n < (count + 15) / 16 * 16; n += HALF_WARP) write_slot(slots[n], {0.0f, 0.0f, 0.0f}, row, element, SlotWords(), SlotWords());
+        for (int n = whole ? of.lane : count + of.lane; n < max(16, (count + 15) / 16 * 16); n += HALF_WARP) {
+            bool atom = whole && n < of.atoms;
+            if (atom && (adjacent >> n & 1)) continue;
+            write_slot(slots[n / 16], n % 16, {0.0f, 0.0f, 0.0f}, atom ? of.first_row + n : row, element, SlotWords(), SlotWords());
+            if (atom) tile.gradient(row, of.first_row + n) = {0.0f, 0.0f, 0.0f, 1.0f};
+        }
         if (of.lane != 0) continue;
-        tile.count[row] = count;
+        tile.count[row] = whole && running ? of.atoms : count;
         tile.closest[row] = closest;
         tile.adjacent[row] = adjacent;
         tile.energy_of_row_ev[row] = energy;
@@ -125,7 +135,7 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
 // Where the student may be trusted: the rules of domain.cu, a warp a replica.
 template <int M, int C>
 __device__ __forceinline__ void inspect_tile_replica(const Tile<M, C>& tile, int replica) {
-    int lane = threadIdx.x % WARP;
+    int lane = lane_of_warp();
     int* fault = tile.progress.fault + 4 * replica;
     if (fault[0] != RUNNING) return;
     int first_row = tile.batch.first_row[replica], atoms = tile.batch.first_row[replica + 1] - first_row;
@@ -178,9 +188,10 @@ __device__ __forceinline__ void inspect_tile_replica(const Tile<M, C>& tile, int
 // itself; a replica that has just failed keeps its forces.
 template <int M, int C>
 __device__ __forceinline__ void tile_forces(const Tile<M, C>& tile, const TileStudent& student) {
+    unsigned lane = lane_of_warp();
 #pragma unroll 1
-    for (int first = threadIdx.x / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
-        HalfRow of(tile.batch, first);
+    for (int first = thread_once() / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
+        HalfRow of(tile.batch, first, lane);
         unsigned long long adjacent = of.exists ? tile.adjacent[of.row] : 0;
         double force[3] = {0.0, 0.0, 0.0}, energy = 0.0;
         for (int round = 0; round < of.rounds; round++) {

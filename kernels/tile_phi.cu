@@ -1,7 +1,7 @@
 // The message network of a tile, φ = silu(q W + w) W' + w', and its backward.
 //
 // Shapes: q (M, F) → φ (M, 3F)
-#include "tile_update.cu"
+#include "tile_update_backward.cu"
 
 // φ = silu(q W + w) W' + w', from `x` to `phi`.
 template <int M, int C>

@@ -35,10 +35,10 @@ __device__ __forceinline__ void tile_readout(const Tile<M, C>& tile, const TileS
         }
     }
     __syncthreads();
-    if (threadIdx.x < tile.batch.rows) {
+    if (int row = thread_once(); row < tile.batch.rows) {
         double energy = student.readout_bias[0];
-        for (int group = 0; group < GROUPS; group++) energy += part[threadIdx.x * GROUPS + group];
-        tile.energy_of_row_ev[threadIdx.x] += energy;
+        for (int group = 0; group < GROUPS; group++) energy += part[row * GROUPS + group];
+        tile.energy_of_row_ev[row] += energy;
     }
     if (!place.works()) return;
     float sum[M][1][4] = {};

@@ -16,44 +16,46 @@ struct SlotWords {
     }
 };
 
-__device__ inline void write_slot(Slot& slot, const float (&unit)[3], int row, int element, const SlotWords& basis,
+__device__ inline void write_slot(Slots& slots, int n, const float (&unit)[3], int row, int element, const SlotWords& basis,
                                   const SlotWords& slope) {
-    uint4* words = reinterpret_cast<uint4*>(&slot);
     unsigned who = unsigned(row) | unsigned(element) << 16;
-    words[0] = {__float_as_uint(unit[0]), __float_as_uint(unit[1]), __float_as_uint(unit[2]), who};
-    words[1] = basis.first, words[2] = basis.second;
-    words[3] = slope.first, words[4] = slope.second;
+    slots.who[n] = {unit[0], unit[1], unit[2], __uint_as_float(who)};
+    slots.basis[n][0] = basis.first, slots.basis[n][1] = basis.second;
+    slots.slope[n][0] = slope.first, slots.slope[n][1] = slope.second;
+#pragma unroll
+    for (int column = 0; column < 4; column++)
+        slots.unit[column][n % 8 / 2][n / 8][n % 2] = column == 0 ? Half(0) : half_of(unit[column - 1]);
 }
+
+// The row of a slot's neighbour.
+__device__ inline int row_of(const Slots& slots, int n) { return __float_as_uint(slots.who[n].w) & 0xFFFF; }
 
 // What a lane sees of sixteen neighbours: those numbered g and g + 8.
 struct Sixteen {
     float u[2][3] = {};
-    int row[2] = {}, element[2] = {};
+    unsigned who[2] = {};
     unsigned basis[4] = {};  // as the left factor of a product
 
     Sixteen() = default;
-    __device__ explicit Sixteen(const Slot* slots) {
+    __device__ Sixteen(const Slots& slots, unsigned lane) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const Slot& slot = slots[8 * half + threadIdx.x % WARP / 4];
-            float4 first = *reinterpret_cast<const float4*>(slot.unit);
-            u[half][0] = first.x, u[half][1] = first.y, u[half][2] = first.z;
-            unsigned who = __float_as_uint(first.w);
-            row[half] = who & 0xFFFF;
-            element[half] = who >> 16;
+            float4 of = slots.who[8 * half + lane / 4];
+            u[half][0] = of.x, u[half][1] = of.y, u[half][2] = of.z;
+            who[half] = __float_as_uint(of.w);
         }
-        load(basis, slots->basis);
+        load(basis, slots.basis, lane);
     }
+    __device__ int row(int half) const { return who[half] & 0xFFFF; }
+    __device__ int element(int half) const { return who[half] >> 16; }
 
-    // The lane's words of B or B' of the first of sixteen slots.
-    static __device__ void load(unsigned (&a)[4], const unsigned* of_first) {
-        constexpr int SLOT_WORDS = sizeof(Slot) / sizeof(unsigned);
+    // The lane's words of B or B'.
+    static __device__ void load(unsigned (&a)[4], const uint4 (&of)[16][2], unsigned lane) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const unsigned* words = of_first + (8 * half + threadIdx.x % WARP / 4) * SLOT_WORDS;
-            uint2 of_slot = reinterpret_cast<const uint2*>(words)[threadIdx.x % 4];
-            a[half] = of_slot.x;
-            a[2 + half] = of_slot.y;
+            uint2 two = reinterpret_cast<const uint2*>(of)[half * WARP + lane];
+            a[half] = two.x;
+            a[2 + half] = two.y;
         }
     }
 };

@@ -80,8 +80,7 @@ __device__ inline void keep(const Tile<M, C>& tile, int first_slot, const unsign
 // Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
 // sums, those with it the second.
 template <int COUNT>
-__device__ inline void halve(float (&x)[COUNT], int count, int bit) {
-    bool second = threadIdx.x & bit;
+__device__ inline void halve(float (&x)[COUNT], int count, bool second, int bit) {
 #pragma unroll
     for (int n = 0; n < COUNT / 2; n++) {
         if (n >= count / 2) break;

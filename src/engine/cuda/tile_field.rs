@@ -124,17 +124,18 @@ impl TileField {
         tiles: &TileArrays,
         (program, steps): (&[Op], u64),
     ) -> Result<Vec<StageTime>> {
-        let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len()])?;
+        let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len() + 1])?;
         let pieces = steps::pieces(program)?;
         let whole = gpu.time(|| {
             let cycles = Pointer::to(&cycles);
             self.launch(gpu, system, batch, tiles, &pieces, steps, cycles)
         })?;
         let cycles = gpu.download(&cycles)?;
+        let cycles = &cycles[..abi::TILE_STAGES.len()];
         let sum = cycles.iter().sum::<u64>().max(1) as f64;
         let time_ms: f64 = whole.iter().map(|stage| stage.time_ms).sum();
         let stages = abi::TILE_STAGES.iter().zip(cycles);
-        let stage = |(stage, cycles): (&&'static str, u64)| StageTime {
+        let stage = |(stage, &cycles): (&&'static str, &u64)| StageTime {
             stage,
             kernel: whole.first().map_or("", |launch| launch.kernel),
             launches: whole.len(),
