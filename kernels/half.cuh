@@ -66,12 +66,9 @@ inline void load_transposed(unsigned (&a)[4], const Half* row) {
     }
 }
 
-inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
-    emulator::multiply_add(sum, {a[0], a[1], 0, 0}, {b, 0});
-}
-
 inline void copy_sixteen_bytes(Half* to, const Half* from) { std::memcpy(to, from, 16); }
 inline void wait_for_copies() {}
+inline void prefetch(const void*) {}
 
 inline unsigned times(unsigned a, unsigned b) {
     Pair16 x = two_floats(a), y = two_floats(b);
@@ -181,6 +178,9 @@ __device__ inline void copy_sixteen_bytes(Half* to, const Half* from) {
 }
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// Asks for a line of global memory, which the first cache shall have.
+__device__ inline void prefetch(const void* line) { asm volatile("prefetch.global.L1 [%0];" ::"l"(line)); }
+
 // Products of two numbers with two numbers, rounded to 16 bits.
 __device__ inline unsigned times(unsigned a, unsigned b) {
     unsigned product;
@@ -201,19 +201,12 @@ __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], uin
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
 }
 
-// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie they are a
-// left factor of eight columns.
+// The same with sums of 16 bits, rounded once: rows g and g + 8, a word each.  As they lie, those of two products side by
+// side are a left factor.
 __device__ inline void multiply_add(unsigned (&sum)[2], const unsigned (&a)[4], uint2 b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%0, %1};"
         : "+r"(sum[0]), "+r"(sum[1])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
-}
-
-// With eight numbers inside, (16 × 8) · (8 × 8).
-__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Of a matrix of 8 × 8, lane 4g + t has numbers 2t and 2t + 1 of row g; of what returns, of column g.

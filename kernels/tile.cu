@@ -42,11 +42,10 @@ enum TileStage : int {
 struct Stopwatch {
     unsigned long long* cycles;  // (TILE_STAGES + 1,), the last of which is when the stage began; or absent
 
-    __device__ explicit Stopwatch(unsigned long long* cycles) : cycles(cycles) { look(TILE_STAGES); }
+    __device__ explicit Stopwatch(unsigned long long* cycles) : cycles(cycles) { lap(TILE_STAGES); }
 
     // Nothing is kept in registers.
-    __device__ void lap(TileStage stage) { look(stage); }
-    __device__ void look(int stage) {
+    __device__ void lap(TileStage stage) {
         if (cycles == nullptr || blockIdx.x != 0 || thread_once() != 0) return;
         unsigned long long now = clock64();
         if (stage < TILE_STAGES) cycles[stage] += now - cycles[TILE_STAGES];
@@ -211,7 +210,7 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M, C>& tile, const Tile
     watch.lap(STAGE_READOUT);
     tile_update_backward<M, C, 1>(tile, student);
     watch.lap(STAGE_UPDATE_2_BACKWARD);
-    tile_message_backward(tile, student);
+    tile_message_backward(tile);
     watch.lap(STAGE_MESSAGE_BACKWARD);
     tile_phi_backward(tile, student);
     watch.lap(STAGE_PHI_BACKWARD);

@@ -146,7 +146,7 @@ constexpr bool ON_CHIP = false;
 
 // Rows of a molecule whose pairs a warp works on together, see tile_message_backward.cu.
 template <int M>
-constexpr int PAIRS_OF_ROWS = M == 1 ? 1 : 2;
+constexpr int ROWS_TOGETHER = M == 1 ? 1 : 2;
 
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
@@ -155,7 +155,7 @@ template <int M, int C>
 struct Regions {
     static constexpr int ROWS = 16 * M;
     // Vectors that warps copy in the message backward lie in x.
-    static constexpr int COPIED = C == 1 && !ON_CHIP<M, C> ? TILE_WARPS * PAIRS_OF_ROWS<M> * 3 * CHANNELS * 2 : 0;
+    static constexpr int COPIED = C == 1 && !ON_CHIP<M, C> ? TILE_WARPS * ROWS_TOGETHER<M> * 3 * CHANNELS * 2 : 0;
     static constexpr int V = 0;
     static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
     static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
@@ -233,7 +233,7 @@ struct Tile {
     const double* reference_ev;    // (R,)
     double* energy_of_row_ev;      // (M,)
     unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour
-    int* count;                    // (M,) neighbours
+    int* count;                    // (M,) slots in use, those of a molecule with all its atoms too; none of a replica that has failed
     int* closest;                  // (M,) the first atom that is too close, of those before this one, or −1
 
     // The compiler must see that these are shared memory, at fixed places: then an access is one
@@ -273,7 +273,7 @@ struct Tile {
             return reinterpret_cast<T*>(scratch + place);
     }
     // Vectors before the message, and the gradients by them.
-    static constexpr int STRIDE_BEFORE = ALONE ? CHANNELS : ROW_F<C>;
+    static constexpr int STRIDE_BEFORE = ALONE ? CHANNELS : ROW_F<C>, AXIS_BEFORE = ROWS * (ALONE ? CHANNELS : STRIDE_F);
     __device__ Half* v_before() const { return ALONE ? kept<Half>(Scratch<M, C>::V_BEFORE) : v(); }
     __device__ Half* dv_before() const { return kept<Half>(Scratch<M, C>::DV_BEFORE); }
     __device__ Slots* slots(int row) const { return kept<Slots>(Scratch<M, C>::SLOTS) + row * M; }

@@ -10,34 +10,42 @@
 #include "harmonics.cuh"
 #include "tile_pairs.cu"
 
-// Components of densities lie so many halves apart: lanes that write or read eight of them at once are in different banks.
-__device__ inline int component_distance(int rows, int stride) { return rows * stride + 8; }
-// How many of them fit into so many halves a row; there are more than eight rows.
-__device__ inline int components_at_once(int halves_a_row, int stride) { return min(COMPONENTS, halves_a_row / (stride + 1)); }
+// How the components of a tile's densities lie, of which as many are made at once as fit into so many halves a row.
+struct DensityComponents {
+    int width, stride, at_once, distance;
+
+    // Eight halves between two of them put lanes that write or read eight at once into different banks; of more than
+    // eight rows these are less than one half of each.
+    __device__ DensityComponents(int elements, int halves_a_row, int rows)
+        : width(elements * RADIAL), stride(width + 8), at_once(min(COMPONENTS, halves_a_row / (stride + 1))),
+          distance(rows * stride + 8) {}
+
+    // Where the n-th of them has a row.
+    __device__ int place(int n, int row) const { return n * distance + row * stride; }
+};
 
 // Rows of sixteen m = 2i + (0 or 1) that a half of the warps has, `WIDTH` channels a warp: of what is T channels wide, or
 // of twice as many.
 template <int M, int C, int WIDTH = 8>
 struct ByHalves {
     static constexpr int COUNT = (M + 1) / 2;
-    unsigned kept = thread_once();
-    __device__ unsigned thread() const { return kept; }
+    unsigned thread = thread_once();
     int group, side, channel;
     // In a cluster a block has one group, which its third warp makes.
     __device__ explicit ByHalves(unsigned rank)
-        : group(C == 1 ? kept / WARP % (TILE_WARPS / 2) : rank),
-          side(C == 1 ? kept / WARP / (TILE_WARPS / 2) : kept / WARP == 2 ? 0 : 1),
-          channel(WIDTH * group + 2 * (thread() % 4)) {}
+        : group(C == 1 ? thread / WARP % (TILE_WARPS / 2) : rank),
+          side(C == 1 ? thread / WARP / (TILE_WARPS / 2) : thread / WARP == 2 ? 0 : 1),
+          channel(WIDTH * group + 2 * (thread % 4)) {}
     __device__ bool has(int i) const { return 2 * i + side < M; }
     __device__ Half* in(Half* array, int stride, int i) const {
-        return C == 1 ? array + row(i, 0) * stride + channel : array + place_of_eight(kept % WARP / 4, group);
+        return C == 1 ? array + row(i, 0) * stride + channel : array + place_of_eight(thread % WARP / 4, group);
     }
     __device__ bool works() const { return C == 1 || side == 0; }
     // Behind those of two matrices.
     __device__ int group_of_block() const { return 4; }
-    __device__ int lane_of_columns() const { return thread() % WARP; }
+    __device__ int lane_of_columns() const { return thread % WARP; }
     __device__ int first_row(int i) const { return has(i) ? 16 * (2 * i + side) : 0; }
-    __device__ int row(int i, int half) const { return first_row(i) + 8 * half + thread() % WARP / 4; }
+    __device__ int row(int i, int half) const { return first_row(i) + 8 * half + thread % WARP / 4; }
 };
 
 // Eight columns of a matrix with a sixteen of rows for each element: those of the first few in registers.
@@ -149,14 +157,13 @@ __device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileS
     constexpr int ROWS = 16 * M;
     Place<C> place(tile.rank);
     ByHalves<M, C> by_halves(tile.rank);
-    int width = student.elements * RADIAL, stride = width + 8;
-    int at_once = components_at_once(Regions<M, C>::FORWARD_DENSITIES, stride), distance = component_distance(ROWS, stride);
+    const DensityComponents components(student.elements, Regions<M, C>::FORWARD_DENSITIES, ROWS);
     float t2[ByHalves<M, C>::COUNT][4] = {};
     ElementColumns scalar(student.scalar.forward, place.group), vector(student.vector.forward, place.group);
     ElementColumns tensor(student.tensor.forward, by_halves.group);
 
-    for (int first = 0; first < COMPONENTS; first += at_once) {
-        int last = min(COMPONENTS, first + at_once);
+    for (int first = 0; first < COMPONENTS; first += components.at_once) {
+        int last = min(COMPONENTS, first + components.at_once);
         // The last warps begin: the first ones look for faults.
         unsigned lane = lane_of_warp();
         int row = TILE_WARPS - 1 - thread_once() / WARP;
@@ -164,14 +171,14 @@ __device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileS
         if (row < tile.batch.rows) ahead = Sixteen(*tile.slots(row), lane);
         for (; row < tile.batch.rows; row += TILE_WARPS)
             densities_of(tile, student.elements, row, row + TILE_WARPS < tile.batch.rows ? row + TILE_WARPS : row, lane, ahead, [&](int c, int e, int k, unsigned two) {
-                if (c >= first && c < last) word(tile.phi(), (c - first) * distance + row * stride + e * RADIAL + k) = two;
+                if (c >= first && c < last) word(tile.phi(), components.place(c - first, row) + e * RADIAL + k) = two;
             });
         __syncthreads();
 
-        auto densities = [&](int c) { return tile.phi() + (c - first) * distance; };
+        auto densities = [&](int c) { return tile.phi() + components.place(c - first, 0); };
         if (first == 0 && place.works()) {
             float sum[M][4];
-            scalar.multiply(sum, densities(0), stride, [](int m) { return 16 * m; });
+            scalar.multiply(sum, densities(0), components.stride, [](int m) { return 16 * m; });
 #pragma unroll
             for (int n = 0; n < 2 * M; n++) {
                 int row = place.row(n / 2, n % 2), by_element = tile.batch.element[row] * CHANNELS + place.channel;
@@ -186,7 +193,7 @@ __device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileS
         for (int axis = max(own_axis, 0); axis < (C == 1 ? 3 : own_axis + 1); axis++) {
             if (1 + axis < first || 1 + axis >= last) continue;
             float sum[M][4];
-            vector.multiply(sum, densities(1 + axis), stride, [](int m) { return 16 * m; });
+            vector.multiply(sum, densities(1 + axis), components.stride, [](int m) { return 16 * m; });
 #pragma unroll
             for (int n = 0; n < 2 * M; n++) {
                 int row = place.row(n / 2, n % 2);
@@ -199,7 +206,7 @@ __device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileS
         for (int c = 4; c < COMPONENTS; c++) {
             if (c < first || c >= last || !by_halves.works()) continue;
             float sum[ByHalves<M, C>::COUNT][4];
-            tensor.multiply(sum, densities(c), stride, [&](int i) { return by_halves.first_row(i); });
+            tensor.multiply(sum, densities(c), components.stride, [&](int i) { return by_halves.first_row(i); });
 #pragma unroll
             for (int i = 0; i < ByHalves<M, C>::COUNT; i++) {
                 unsigned t[2];

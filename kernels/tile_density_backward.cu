@@ -28,16 +28,15 @@ __device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 
 template <int M, int C>
 __device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
-    int width = student.elements * RADIAL, stride = width + 8;
-    int at_once = components_at_once(Regions<M, C>::BACKWARD_DENSITIES, stride), distance = component_distance(ROWS, stride);
+    const DensityComponents components(student.elements, Regions<M, C>::BACKWARD_DENSITIES, ROWS);
 
-    for (int first = 0; first < COMPONENTS; first += at_once) {
-        int count = min(COMPONENTS - first, at_once);
+    for (int first = 0; first < COMPONENTS; first += components.at_once) {
+        int count = min(COMPONENTS - first, components.at_once);
         int warp = thread_once() / WARP;
         unsigned lane = lane_of_warp();
         // dA = dy Wᵀ, a warp a component and eight columns
-        for (int task = warp; task < count * width / 8; task += TILE_WARPS) {
-            int c = first + task / (width / 8), n = task % (width / 8);
+        for (int task = warp; task < count * components.width / 8; task += TILE_WARPS) {
+            int c = first + task / (components.width / 8), n = task % (components.width / 8);
             float sum[M][1][4] = {};
             const Packed& matrix = (c == 0 ? student.scalar : c < 4 ? student.vector : student.tensor).backward;
             const uint2* groups[1] = {matrix.group(n)};
@@ -51,42 +50,33 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, co
 #pragma unroll
             for (int m = 0; m < 2 * M; m++) {
                 int row = 16 * (m / 2) + 8 * (m % 2) + lane / 4;
-                word(tile.by_density(), (c - first) * distance + row * stride + 8 * n + 2 * (lane % 4)) =
+                word(tile.by_density(), components.place(c - first, row) + 8 * n + 2 * (lane % 4)) =
                     two_halves(sum[m / 2][0][m % 2 * 2], sum[m / 2][0][m % 2 * 2 + 1]);
             }
         }
         __syncthreads();
 
         // A warp a row, sixteen neighbours at a time; the next ones are asked for before these are done.
-        struct Neighbours {
-            Sixteen near;
-            unsigned slope[4];
-            __device__ void ask(const Slots& slots, unsigned lane) {
-                near = Sixteen(slots, lane);
-                Sixteen::load(slope, slots.slope, lane);
-            }
-        } ahead;
-        if (warp < tile.batch.rows) ahead.ask(*tile.slots(warp), lane);
         for (int row = warp; row < tile.batch.rows; row += TILE_WARPS) {
-            int neighbours = tile.count[row], g = lane / 4, t = lane % 4, start = 0;
+            int used = tile.count[row], g = lane / 4, t = lane % 4, start = 0;
             do {
-                Sixteen near = ahead.near;
+                const Slots& slots = tile.slots(row)[start / 16];
+                Sixteen near(slots, lane);
                 unsigned slope[4];
-#pragma unroll
-                for (int i = 0; i < 4; i++) slope[i] = ahead.slope[i];
+                Sixteen::load(slope, slots.slope, lane);
                 // Lane t = 0, 1 has the first neighbour in the end, 2, 3 the second: what is known of it is asked for early.
                 int half = t / 2, part = t % 2 * 2, n = start + g + 8 * half;
                 const float* of_message = reinterpret_cast<const float*>(tile.partial(row, n));
                 float4& of_pair = tile.gradient(row, half == 0 ? near.row(0) : near.row(1));
                 float2 by_message = {0.0f, 0.0f};
                 float4 sum = {0.0f, 0.0f, 0.0f, 1.0f};
-                if (n < neighbours) {
+                if (n < used) {
                     if (first == 0) by_message = two(of_message, part);
                     sum = of_pair;
                 }
                 start += 16;
-                int next = start < neighbours || row + TILE_WARPS >= tile.batch.rows ? row : row + TILE_WARPS;
-                ahead.ask(tile.slots(next)[start < neighbours ? start / 16 : 0], lane);
+                int next = start < used || row + TILE_WARPS >= tile.batch.rows ? row : row + TILE_WARPS;
+                prefetch_slots(tile, next, start < used ? start : 0, lane);
                 // Forward: A_c[z_b, k] += Y_c(u_b) B_k(r_b), so Σ_k dA B and Σ_k dA B' for all neighbours and components
                 float by_y[2][4] = {}, by_r[2][4] = {};
                 for (int e = 0; e < student.elements; e++) {
@@ -101,7 +91,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, co
                         if (8 * i >= first + count || 8 * i + 8 <= first) continue;
                         uint2 da = {0, 0};
                         if (c >= first && c < first + count) {
-                            int at = (c - first) * distance + row * stride + e * RADIAL + 2 * t;
+                            int at = components.place(c - first, row) + e * RADIAL + 2 * t;
                             da = {word(tile.by_density(), at), word(tile.by_density(), at + 8)};
                         }
                         multiply_add(by_y[i], b, da);
@@ -114,14 +104,14 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, co
                     harmonics_backward_of(t, near.u[i], {by_y[0][2 * i], by_y[0][2 * i + 1], by_y[1][2 * i]},
                                           {by_r[0][2 * i], by_r[0][2 * i + 1], by_r[1][2 * i]}, gradient + 4 * i);
                 // Over the components t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
-                halve(gradient, 8, lane & 2, 2);
-                halve(gradient, 4, lane & 1, 1);
+                halve(gradient, 8, lane, 2);
+                halve(gradient, 4, lane, 1);
                 if (first == 0) {
                     gradient[0] += by_message.x;
                     gradient[1] += by_message.y;
                 }
                 float from_odd[2] = {__shfl_xor_sync(WHOLE_WARP, gradient[0], 1), __shfl_xor_sync(WHOLE_WARP, gradient[1], 1)};
-                if (n >= neighbours || part != 0) continue;
+                if (n >= used || part != 0) continue;
                 // Forward: r = |d|, u = d/r; ∂r/∂d = u, ∂u/∂d = (1 − u ⊗ u)/r
                 constexpr float scale = 1.0f / GRADIENT_SCALE;
                 float u[3];
@@ -133,7 +123,7 @@ __device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, co
                 of_pair = {sum.x + fmaf(dr, u[0], (to_u[0] - along * u[0]) * per_r),
                            sum.y + fmaf(dr, u[1], (to_u[1] - along * u[1]) * per_r),
                            sum.z + fmaf(dr, u[2], (to_u[2] - along * u[2]) * per_r), sum.w};
-            } while (start < neighbours);
+            } while (start < used);
         }
         __syncthreads();
     }

@@ -10,9 +10,9 @@ struct MessageSent {
     unsigned a[4] = {}, b[4] = {}, carried[3][4] = {};  // φ_a, φ_b, φ_c v
 
     template <int M, int C>
-    __device__ void load(const Tile<M, C>& tile, const Slots& slots, int block, unsigned lane) {
-        const Half* phi = tile.phi() + first_of<C>(16 * block) + at_channels<C>(slots, ROW_PHI<C>, lane);
-        const Half* v = tile.v() + first_of<C>(16 * block) + at_channels<C>(slots, ROW_F<C>, lane);
+    __device__ void load(const Tile<M, C>& tile, int row, int block, unsigned lane) {
+        const Half* phi = tile.phi() + first_of<C>(16 * block) + at_channels<C>(row, ROW_PHI<C>, lane);
+        const Half* v = tile.v() + first_of<C>(16 * block) + at_channels<C>(row, ROW_F<C>, lane);
         unsigned c[4];
         load_transposed(a, phi);
         load_transposed(b, phi + ALL_CHANNELS<C>);
@@ -59,16 +59,10 @@ struct MessageSums {
     template <int R>
     __device__ __forceinline__ void add(MessageSum<R>& sum, int r, const Sent& sent, const Pairs& pairs) const {
         const unsigned (&w)[3][4] = pairs.w;
-        auto add = [&](const unsigned (&w)[4], const unsigned (&what)[4], uint2 right) {
-            unsigned product[4];
+        add_times(sum.of[r], w[0], sent.a, ones_in_column(0, lane.lane));
+        add_times(sum.of[r], w[1], sent.b, pairs.along);
 #pragma unroll
-            for (int i = 0; i < 4; i++) product[i] = times(w[i], what[i]);
-            multiply_add(sum.of[r], product, right);
-        };
-        add(w[0], sent.a, ones_in_column(0, lane.lane));
-        add(w[1], sent.b, pairs.along);
-#pragma unroll
-        for (int axis = 0; axis < 3; axis++) add(w[2], sent.carried[axis], ones_in_column(1 + axis, lane.lane));
+        for (int axis = 0; axis < 3; axis++) add_times(sum.of[r], w[2], sent.carried[axis], ones_in_column(1 + axis, lane.lane));
     }
 
     struct Own {

@@ -8,8 +8,8 @@ struct MessageReturned {
     unsigned q[4] = {}, v[3][4] = {};  // g ⊙ dq, g' ⊙ dv
 
     template <int M, int C>
-    __device__ void load(const Tile<M, C>& tile, const Slots& slots, int block, unsigned lane) {
-        int at = first_of<C>(16 * block) + at_channels<C>(slots, ROW_F<C>, lane);
+    __device__ void load(const Tile<M, C>& tile, int row, int block, unsigned lane) {
+        int at = first_of<C>(16 * block) + at_channels<C>(row, ROW_F<C>, lane);
         load_transposed(q, tile.h() + at);
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) load_transposed(v[axis], tile.dv() + at + axis * 16 * M * STRIDE_F);
@@ -55,17 +55,11 @@ struct SenderSums {
     template <int R>
     __device__ __forceinline__ void add(MessageSum<R>& sum, int r, const Sent& sent, const Pairs& pairs) const {
         const unsigned (&w)[3][4] = pairs.w;
-        auto add = [&](float (&sum)[4], const unsigned (&w)[4], const unsigned (&what)[4], uint2 right) {
-            unsigned product[4];
+        add_times(sum.of[r], w[0], sent.q, ones_in_column(0, lane.lane));
+        add_times(sum.fifth, w[2], sent.v[2], ones_for_fifth(r, lane.lane));
+        add_times(sum.of[r], w[1], pairs.along, ones_in_column(1, lane.lane));
 #pragma unroll
-            for (int i = 0; i < 4; i++) product[i] = times(w[i], what[i]);
-            multiply_add(sum, product, right);
-        };
-        add(sum.of[r], w[0], sent.q, ones_in_column(0, lane.lane));
-        add(sum.fifth, w[2], sent.v[2], ones_for_fifth(r, lane.lane));
-        add(sum.of[r], w[1], pairs.along, ones_in_column(1, lane.lane));
-#pragma unroll
-        for (int axis = 0; axis < 2; axis++) add(sum.of[r], w[2], sent.v[axis], ones_in_column(2 + axis, lane.lane));
+        for (int axis = 0; axis < 2; axis++) add_times(sum.of[r], w[2], sent.v[axis], ones_in_column(2 + axis, lane.lane));
     }
 
     // Vectors before the message, and the gradients by them.
@@ -73,7 +67,7 @@ struct SenderSums {
         Half v[3], dv[3];
     };
     __device__ Half& v_before(int row, int axis) const {
-        return tile.v_before()[axis * (C == 1 ? 16 * M * CHANNELS : 16 * M * STRIDE_F) + row * Tile<M, C>::STRIDE_BEFORE + (C == 1 ? lane.channel : lane.at)];
+        return tile.v_before()[axis * Tile<M, C>::AXIS_BEFORE + row * Tile<M, C>::STRIDE_BEFORE + (C == 1 ? lane.channel : lane.at)];
     }
     __device__ Half& dv_before(int row, int axis) const { return tile.dv_before()[(axis * 16 * M + row) * CHANNELS + lane.channel]; }
     __device__ void ask(Own& own, int first, int rows) const {
@@ -112,7 +106,7 @@ struct MessagePlace {
     // Rows and axes of the vectors before the message, of which a block alone copies those of a warp's rows to shared memory.
     static constexpr bool COPIED = C == 1 && !ON_CHIP<M, C>;
     static constexpr int ROW = COPIED ? 3 * CHANNELS : Tile<M, C>::STRIDE_BEFORE;
-    static constexpr int AXIS = COPIED ? CHANNELS : C == 1 ? 16 * M * CHANNELS : 16 * M * STRIDE_F;
+    static constexpr int AXIS = COPIED ? CHANNELS : Tile<M, C>::AXIS_BEFORE;
     const Half *filter, *phi, *v;  // the latter so that one of their matrices has the same eight channels in all rows
     int neighbours;                // of arrays F channels wide, as left factors (neighbours, channels)
 
@@ -122,8 +116,8 @@ struct MessagePlace {
           v((COPIED ? copied(tile) + (row - first) * ROW : tile.v_before() + row * ROW) + lane / 16 * AXIS + lane / 8 % 2 * EIGHT<C>),
           neighbours(row_of(slots, lane / 8 % 2 * 8 + lane % 8) * ROW_F<C> + lane / 16 * EIGHT<C>) {}
 
-    static __device__ Half* copied(const Tile<M, C>& tile) { return tile.x() + thread_once() / WARP * (PAIRS_OF_ROWS<M> * 3 * CHANNELS); }
-    // The vectors of R rows come from far: all lanes may read them behind the next barrier of the warp.
+    static __device__ Half* copied(const Tile<M, C>& tile) { return tile.x() + thread_once() / WARP * (ROWS_TOGETHER<M> * 3 * CHANNELS); }
+    // The vectors of R rows come from far: all lanes may read them when this returns.
     template <int R>
     static __device__ void copy(const Tile<M, C>& tile, int row, unsigned lane) {
         if constexpr (COPIED) {
@@ -178,8 +172,8 @@ struct MessageByPairs {
             }
         }
         // Over the radial functions t: lane 2 of four keeps the second neighbour, odd ones the second two numbers.
-        halve(gradient, 8, lane & 2, 2);
-        halve(gradient, 4, lane & 1, 1);
+        halve(gradient, 8, lane, 2);
+        halve(gradient, 4, lane, 1);
         float* partial = reinterpret_cast<float*>(tile.partial(row, start + g + t / 2 * 8));
         two(partial, t % 2 * 2) = {gradient[0], gradient[1]};
         if constexpr (C > 1) {
@@ -246,6 +240,8 @@ template <int R, int M, int C>
 __device__ __forceinline__ void pairs_of_rows(const Tile<M, C>& tile, int first, int row, int start, unsigned lane) {
     MessagePlace<M, C> place(tile, first, row, tile.slots(row)[start / 16], lane);
     MessageByPairs by_pairs[R];
+#pragma unroll
+    for (int r = 0; r < R; r++) prefetch_slots(tile, row + r, start, lane);
 #pragma unroll(C == 1 ? 1 : 2)
     for (int block = 0; block < MESSAGE_BLOCKS; block++) {
         add_pairs(by_pairs, tile, place);
@@ -259,7 +255,7 @@ __device__ __forceinline__ void pairs_of_rows(const Tile<M, C>& tile, int first,
 // each is one, there are enough warps.
 template <int M, int C>
 __device__ __forceinline__ void message_backward_by_pairs(const Tile<M, C>& tile) {
-    constexpr int R = PAIRS_OF_ROWS<M>;
+    constexpr int R = ROWS_TOGETHER<M>;
     int warp = thread_once() / WARP, rows = tile.batch.rows;
     unsigned lane = lane_of_warp();
     // Of a cluster's block the last warps have had no row, or only one, before.
@@ -268,7 +264,7 @@ __device__ __forceinline__ void message_backward_by_pairs(const Tile<M, C>& tile
         MessagePlace<M, C>::template copy<R>(tile, row, lane);
         if constexpr (R > 1) {
             int replica = tile.batch.replica[row], behind = tile.batch.first_row[replica + 1];
-            if (row + 1 < behind && behind - tile.batch.first_row[replica] <= 16) {
+            if (row + 1 < behind && has_all_atoms(behind - tile.batch.first_row[replica])) {
                 if (tile.count[row] > 0) pairs_of_rows<R>(tile, row, row, 0, lane);
                 __syncwarp();
                 continue;
@@ -287,7 +283,7 @@ __device__ __forceinline__ void message_backward_by_pairs(const Tile<M, C>& tile
 // vectors before the message.  Blocks of a cluster make the gradients by their channels of all rows, and those by the
 // pairs of some rows.
 template <int M, int C>
-__device__ __forceinline__ void tile_message_backward(const Tile<M, C>& tile, const TileStudent&) {
+__device__ __forceinline__ void tile_message_backward(const Tile<M, C>& tile) {
     wait_for_forward(tile);
     if constexpr (C > 1) {
         message_backward_by_senders(tile);

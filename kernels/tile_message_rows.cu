@@ -64,9 +64,11 @@ __device__ inline void load_basis(uint2 (&basis)[2], const Slots& slots, unsigne
 // What sixteen neighbours are to a row.
 template <class Unit>
 struct MessageNear {
+    int row;  // of the neighbour whose channels the lane points at
     uint2 basis[2];
     Unit unit;
     __device__ void ask(const Slots& slots, unsigned lane) {
+        row = row_of(slots, lane / 16 * 8 + lane % 8);
         load_basis(basis, slots, lane);
         unit.ask(slots, lane);
     }
@@ -74,6 +76,14 @@ struct MessageNear {
 
 // A right factor that adds up neighbours in column c of four, see `into_column`.
 __device__ inline uint2 ones_in_column(unsigned c, unsigned lane) { return {into_column(c, lane), into_column(c, lane)}; }
+
+// Adds (w ⊙ x) times a right factor.
+__device__ __forceinline__ void add_times(float (&sum)[4], const unsigned (&w)[4], const unsigned (&x)[4], uint2 right) {
+    unsigned product[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) product[i] = times(w[i], x[i]);
+    multiply_add(sum, product, right);
+}
 
 // The rows that a warp goes through, and its block of channels.
 template <int C>
@@ -132,8 +142,8 @@ struct MessageLane {
 };
 
 // All rows of a warp, by Sums: what neighbours send (`Sent`), what they are to a row (`Near`), what `pairs` makes of both,
-// what a lane has of a row itself (`Own`), `add` and `finish`.  Of a molecule of at most sixteen atoms, whose rows have the
-// same neighbours, two rows go side by side, so that one need not wait for the other's products.  What comes from far is
+// what a lane has of a row itself (`Own`), `add` and `finish`.  Of a molecule whose rows have all its atoms in their slots,
+// two rows go side by side, so that one need not wait for the other's products.  What comes from far is
 // asked for a turn ahead: the assembler lets a load sink to its use wherever it can, but not round a loop.
 template <int M, int C, class Sums>
 __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums& sums, const MessageRows<C>& rows) {
@@ -143,7 +153,7 @@ __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums&
         int atoms = behind - tile.batch.first_row[replica];
         behind = min(behind, rows.last);
         typename Sums::Own own;
-        if (C == 1 && (M == 1 || atoms <= 16)) {
+        if (C == 1 && (M == 1 || has_all_atoms(atoms))) {
             typename Sums::Sent sent;
             typename Sums::Near near[2];
             auto ask = [&] {
@@ -152,7 +162,7 @@ __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums&
             };
             ask();
             sums.ask(own, row, behind - row);
-            sent.load(tile, *tile.slots(row), rows.block, sums.lane.lane);
+            sent.load(tile, near[0].row, rows.block, sums.lane.lane);
 #pragma unroll 1
             do {
                 MessageSum<2> sum;
@@ -178,7 +188,7 @@ __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums&
                 MessageSum<1> sum;
 #pragma unroll 1
                 do {
-                    sent.load(tile, tile.slots(row)[start / 16], rows.block, sums.lane.lane);
+                    sent.load(tile, near.row, rows.block, sums.lane.lane);
                     start += 16;
                     const Slots& next = start < count ? tile.slots(row)[start / 16] : *tile.slots(min(row + 1, behind - 1));
                     typename Sums::Pairs pairs = sums.pairs(sent, near);
@@ -186,7 +196,7 @@ __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums&
                     sums.add(sum, 0, sent, pairs);
                 } while (start < count);
                 sums.finish(own, sum, row, 1);
-                sums.ask(own, min(row + 1, behind - 1), 1);
+                if (row + 1 < behind) sums.ask(own, row + 1, 1);
             }
         }
     }
@@ -195,6 +205,6 @@ __device__ __forceinline__ void sum_messages(const Tile<M, C>& tile, const Sums&
 // What a lane points at to load neighbours' channels, as left factors (channels, neighbours), from an array whose rows
 // are `stride` apart.
 template <int C>
-__device__ inline int at_channels(const Slots& slots, int stride, unsigned lane) {
-    return row_of(slots, lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * EIGHT<C>;
+__device__ inline int at_channels(int row, int stride, unsigned lane) {
+    return row * stride + lane / 8 % 2 * EIGHT<C>;
 }

@@ -9,9 +9,8 @@
 // Differences of positions are taken in f64, because a coordinate of 10⁴ Å leaves f32 no digits for a
 // bond, all that follows in f32: its error, k · 2⁻²⁴ after the rotations to kπr/r_c, is far below that
 // of the 16 bits in which B and B' are kept.  Slots of no neighbour have no radial functions: those that fill the last
-// sixteen, of which each row has one at least, stand for the row itself.  A molecule of at most sixteen atoms has its atoms
-// in its rows' slots, each in its own place, the row itself and those beyond the cut-off too: what all rows have in the same
-// place they read from shared memory once.
+// sixteen, of which each row has one at least, stand for the row itself.  Where rows have all atoms of a small molecule in
+// their slots, the row itself and those beyond the cut-off are among them.
 //
 // Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64), positions → forces (M, 3), energies (M,)
 #pragma once
@@ -82,7 +81,7 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
         int row = of.row, a = row - of.first_row;
         bool running = of.exists && tile.progress.fault[4 * batch.replica[row]] == RUNNING;
         Slots* slots = tile.slots(row);
-        bool whole = of.atoms <= 16;
+        bool whole = has_all_atoms(of.atoms);
         int element = of.exists ? batch.element[row] : 0, count = 0, closest = -1;
         unsigned long long adjacent = 0;
         double energy = 0.0;
@@ -121,8 +120,9 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
         for (int n = whole ? of.lane : count + of.lane; n < max(16, (count + 15) / 16 * 16); n += HALF_WARP) {
             bool atom = whole && n < of.atoms;
             if (atom && (adjacent >> n & 1)) continue;
-            write_slot(slots[n / 16], n % 16, {0.0f, 0.0f, 0.0f}, atom ? of.first_row + n : row, element, SlotWords(), SlotWords());
-            if (atom) tile.gradient(row, of.first_row + n) = {0.0f, 0.0f, 0.0f, 1.0f};
+            int partner = atom ? of.first_row + n : row;
+            write_slot(slots[n / 16], n % 16, {0.0f, 0.0f, 0.0f}, partner, batch.element[partner], SlotWords(), SlotWords());
+            if (atom) tile.gradient(row, partner) = {0.0f, 0.0f, 0.0f, 1.0f};
         }
         if (of.lane != 0) continue;
         tile.count[row] = whole && running ? of.atoms : count;

@@ -27,6 +27,20 @@ __device__ inline void write_slot(Slots& slots, int n, const float (&unit)[3], i
         slots.unit[column][n % 8 / 2][n / 8][n % 2] = column == 0 ? Half(0) : half_of(unit[column - 1]);
 }
 
+// Whether the rows of a molecule of so many atoms have them all in their slots, each in its own place, rather than their
+// neighbours one after the other: what all rows have in the same place they read once.
+__device__ inline bool has_all_atoms(int atoms) { return atoms <= 16; }
+
+// Asks for a row's slots from `start` on, sixteen of them, a while before they are read, where they come from far.  It takes
+// no registers.
+template <int M, int C>
+__device__ inline void prefetch_slots(const Tile<M, C>& tile, int row, int start, unsigned lane) {
+    constexpr int LINE = 128, LINES = sizeof(Slots) / LINE;
+    static_assert(sizeof(Slots) % LINE == 0 && LINES <= WARP, "a lane asks for a line");
+    if constexpr (!ON_CHIP<M, C>)
+        if (lane < LINES) prefetch(reinterpret_cast<const unsigned char*>(tile.slots(row) + start / 16) + LINE * lane);
+}
+
 // The row of a slot's neighbour.
 __device__ inline int row_of(const Slots& slots, int n) { return __float_as_uint(slots.who[n].w) & 0xFFFF; }
 

@@ -77,10 +77,11 @@ __device__ inline void keep(const Tile<M, C>& tile, int first_slot, const unsign
     if constexpr (COUNT % 4 == 2) keep_one<uint2, M, C>(first + (COUNT - 2) * OWN_THREADS<C>, {words[COUNT - 2], words[COUNT - 1]});
 }
 
-// Adds up each of x between lanes that differ in `bit`; those without it keep the first half of the
-// sums, those with it the second.
+// Adds up each of the first `count` numbers x between lanes that differ in `bit`; those without it keep the first half of
+// the sums, those with it the second.
 template <int COUNT>
-__device__ inline void halve(float (&x)[COUNT], int count, bool second, int bit) {
+__device__ inline void halve(float (&x)[COUNT], int count, unsigned lane, unsigned bit) {
+    bool second = lane & bit;
 #pragma unroll
     for (int n = 0; n < COUNT / 2; n++) {
         if (n >= count / 2) break;
