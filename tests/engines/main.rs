@@ -20,6 +20,7 @@ macro_rules! gpu_or_skip {
     };
 }
 
+mod every_kernel;
 mod molecules;
 mod outputs;
 

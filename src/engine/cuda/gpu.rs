@@ -40,6 +40,10 @@ macro_rules! kernels {
                     name: stringify!($name),
                 },)* })
             }
+
+            fn names() -> impl Iterator<Item = &'static str> {
+                [$(stringify!($name)),*].into_iter()
+            }
         }
     };
 }
@@ -74,7 +78,7 @@ pub struct Gpu {
     /// The sizes these kernels are for.
     pub(super) sizes: Sizes,
     /// The number of multiprocessors.
-    pub(super) multiprocessors: usize,
+    pub multiprocessors: usize,
     /// The kinds of tiles that it has room for.
     pub(super) tile_kinds: Vec<Kind>,
     name: String,
@@ -131,6 +135,15 @@ fn count() -> Result<usize> {
 }
 
 impl Gpu {
+    /// Names of all kernels that it can be made to run: of tiles those that it has room for.
+    pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> {
+        let kinds = self.tile_kinds.iter();
+        let tiles: Vec<_> = kinds
+            .map(|kind| self.kernels.step_tiles(kind).name)
+            .collect();
+        Kernels::names().filter(move |name| !name.starts_with("step_tiles") || tiles.contains(name))
+    }
+
     /// GPU number `ordinal` with the kernels that a student fits into, or with any where there is none.
     pub fn open(ordinal: usize, student: Option<&Student>) -> Result<Self> {
         let image = image_for(student)?;
