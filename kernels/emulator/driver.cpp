@@ -119,6 +119,7 @@ bool is_pinned(const char* host) {
 
 constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
+// Fewer clusters than multiprocessors, as on a GPU: blocks alone get their turn too.
 constexpr int DEVICES = 2, CLUSTERS = 1;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;

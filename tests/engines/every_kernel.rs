@@ -11,21 +11,18 @@ use mdrun::student::Student;
 use crate::molecules::{replicas, system};
 use crate::{Gpu, on_gpu, students};
 
-/// Each so small that a checker, which takes a thousand times as long, is done in minutes.
+/// Each as small as it can be: a checker takes very much longer.
 #[test]
 fn every_kernel_is_launched() {
     gpu_or_skip!();
     for student in students() {
         let gpu = Gpu::open(0, Some(&student)).unwrap();
         let blocks = gpu.multiprocessors as u32;
-        // Products give each multiprocessor four blocks of 64 columns and of as many rows as they may then have. Of so
-        // many atoms the largest has blocks of 128 rows and the smallest of 32.
-        let atoms = blocks
-            * if student.architecture.channels > 64 {
-                45
-            } else {
-                90
-            };
+        // A product has blocks of 64 columns and of as many rows, up to 128, as still give each multiprocessor four of them.
+        // Of so many atoms the vectors' product, 3 rows an atom and 256 or 128 columns wide, has 128 rows a block, and
+        // the narrowest 32.
+        let wide = student.architecture.channels > 64;
+        let atoms = blocks * if wide { 45 } else { 90 };
         let batches = [
             (Precision::Single, 1, atoms),
             (Precision::Single, 12, 1),
