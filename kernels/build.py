@@ -2,6 +2,7 @@
 
     python kernels/build.py            writes compiled/ (cubins, PTX, manifest.json); tests/kernels.rs compares the
                                        manifest with the sources
+    python kernels/build.py --check    compiles anew and compares with what is in compiled/; writes nothing there
     python kernels/build.py --emulator DIRECTORY    a libcuda.so.1 that runs the kernels on the host; what follows
                                        the directory goes to the C++ compiler, such as -fsanitize=address
 
@@ -99,7 +100,7 @@ def to_ptx(library, source, architecture, student):
 
 
 def to_cubin(ptx, architecture, folder):
-    """Assembles PTX; returns the cubin and each kernel's registers, spilt bytes and shared bytes."""
+    """Assembles PTX; returns the cubin and each kernel's registers and spilt bytes."""
     source, target = folder / "kernels.ptx", folder / "kernels.cubin"
     source.write_bytes(ptx)
     ptxas = TOOLS / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
@@ -108,40 +109,53 @@ def to_cubin(ptx, architecture, folder):
     report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     # A kernel's properties are followed by its registers; those of a function that it calls are not.
     kernels = {}
-    properties = r"Function properties for (\w+)\n(.*)\nptxas info\s+: Used (\d+) registers(.*)"
-    for name, memory, registers, rest in re.findall(properties, report):
+    properties = r"Function properties for (\w+)\n(.*)\nptxas info\s+: Used (\d+) registers"
+    for name, memory, registers in re.findall(properties, report):
         spilt = sum(map(int, re.findall(r"(\d+) bytes spill", memory)))
-        shared = re.search(r"(\d+) bytes smem", rest)
-        kernels[name] = {"registers": int(registers), "spilt_bytes": spilt, "shared_bytes": int(shared[1]) if shared else 0}
+        kernels[name] = {"registers": int(registers), "spilt_bytes": spilt}
     return target.read_bytes(), kernels
 
 
-def pack(data):
-    return zlib.compress(data, 9)
-
-
-def build():
+def compile_all():
+    """Images for drivers by name of file, and what the compiler says of each kernel."""
     install()
     library = nvrtc()
     source = inline()
-    COMPILED.mkdir(exist_ok=True)
-    for path in COMPILED.iterdir():
-        path.unlink()
-    kernels = {}
+    images, kernels = {}, {}
     for student in STUDENTS:
         name = name_of(student)
         kernels[name] = {}
         for architecture in ARCHITECTURES:
             ptx = to_ptx(library, source, architecture.replace("sm_", "compute_"), student)
-            cubin, kernels[name][architecture] = to_cubin(ptx, architecture, TOOLS)
-            (COMPILED / f"{name}.{architecture}.cubin.z").write_bytes(pack(cubin))
-        ptx = to_ptx(library, source, FALLBACK, student)
+            image, kernels[name][architecture] = to_cubin(ptx, architecture, TOOLS)
+            images[f"{name}.{architecture}.cubin.z"] = image
         # A text for the driver ends with a zero byte.
-        (COMPILED / f"{name}.{FALLBACK}.ptx.z").write_bytes(pack(ptx + b"\0"))
+        images[f"{name}.{FALLBACK}.ptx.z"] = to_ptx(library, source, FALLBACK, student) + b"\0"
+    return images, kernels
+
+
+def build():
+    images, kernels = compile_all()
+    COMPILED.mkdir(exist_ok=True)
+    for path in COMPILED.iterdir():
+        path.unlink()
+    for name, image in images.items():
+        (COMPILED / name).write_bytes(zlib.compress(image, 9))
     hashes = lambda paths: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     made_from = hashes([*sources(), pathlib.Path(__file__)])
     manifest = {"made_from": made_from, "files": hashes(sorted(COMPILED.iterdir())), "kernels": kernels}
     (COMPILED / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def check():
+    """Says what in compiled/ the sources do not give; what the images are packed by may differ."""
+    images, kernels = compile_all()
+    there = {path.name: zlib.decompress(path.read_bytes()) for path in COMPILED.glob("*.z")}
+    wrong = [name for name in sorted(images.keys() | there.keys()) if images.get(name) != there.get(name)]
+    if json.loads((COMPILED / "manifest.json").read_text())["kernels"] != kernels:
+        wrong.append("manifest.json")
+    if wrong:
+        raise SystemExit(f"not what the sources give: {', '.join(wrong)}; run python kernels/build.py")
 
 
 def module_of(student):
@@ -168,9 +182,12 @@ def build_emulator(folder, flags):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--emulator", metavar="DIRECTORY")
     arguments, flags = parser.parse_known_args()
     if arguments.emulator:
         build_emulator(arguments.emulator, flags)
+    elif arguments.check:
+        check()
     else:
         build()

@@ -49,15 +49,23 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     let operations = Operations::new(&student.architecture, &structure);
     let mut results = Vec::new();
     if !arguments.json {
-        crate::tell!("replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)");
+        crate::tell!(
+            "replicas  steps/s  molecule-steps/s  atom-steps/s  ns/day (all replicas)  padding"
+        );
     }
-    for &count in &arguments.replicas {
+    for (number, &count) in arguments.replicas.iter().enumerate() {
         let frames = vec![structure.clone(); count as usize];
         let (system, mut replicas) = batch::batch(&frames, PARAMETERS)?;
         for replica in &mut replicas {
             start::thermalise(&system, replica, false);
         }
-        let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
+        let opened = engine::open(device, precision, &student, &system, &replicas)?;
+        if let Some(why) = &opened.no_gpu
+            && number == 0
+        {
+            crate::say!("on {}: {why}", opened.device);
+        }
+        let mut engine = opened.engine;
         engine.evaluate()?;
         let program = Scheme::Langevin.program();
         engine.advance(program, 10)?;
@@ -86,6 +94,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "molecule_steps_per_s": molecule_steps_per_s,
                 "atom_steps_per_s": atom_steps_per_s,
                 "ns_per_day": ns_per_day,
+                "padding": engine.padding().unwrap_or(0.0),
                 "stages": stages.iter().map(|stage| serde_json::json!({
                     "stage": stage.stage,
                     "step_us": step_us(stage),
@@ -94,7 +103,8 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
             }));
         } else {
             crate::tell!(
-                "{count:8}  {steps_per_s:7.0}  {molecule_steps_per_s:16.0}  {atom_steps_per_s:12.0}  {ns_per_day:8.1}"
+                "{count:8}  {steps_per_s:7.0}  {molecule_steps_per_s:16.0}  {atom_steps_per_s:12.0}  {ns_per_day:21.1}  {:6.1}%",
+                100.0 * engine.padding().unwrap_or(0.0)
             );
             let whole_us: f64 = stages.iter().map(step_us).sum();
             for stage in &stages {

@@ -47,7 +47,7 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
         plan.timestep_fs,
         plan.scheme
     );
-    crate::tell!("device     {}", opened.device);
+    crate::tell!("device     {}", opened);
     crate::tell!(
         "time       {} (measured over {})",
         duration(estimate),

@@ -28,11 +28,14 @@ pub fn run(arguments: &cli::Eval) -> Result<()> {
     let mut out = Sink::create(&arguments.out)?;
     let limit_ev_per_ang = student.domain().force_error_ev_per_ang;
     let mut flagged = 0;
-    for chunk in frames.chunks(FRAMES_AT_ONCE) {
+    for (number, chunk) in frames.chunks(FRAMES_AT_ONCE).enumerate() {
         let (system, mut replicas) = batch::batch(chunk, batch::AT_REST)?;
-        let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
-        engine.evaluate()?;
-        engine.snapshot(&mut replicas)?;
+        let mut opened = engine::open(device, precision, &student, &system, &replicas)?;
+        if number == 0 {
+            crate::say!("on {opened}");
+        }
+        opened.engine.evaluate()?;
+        opened.engine.snapshot(&mut replicas)?;
         let uncertainty = Uncertainty::new(&student, &system);
         let errors = uncertainty.map(|known| known.force_errors_ev_per_ang(&replicas));
         for (index, (structure, replica)) in chunk.iter().zip(&replicas).enumerate() {

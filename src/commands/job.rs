@@ -190,7 +190,7 @@ impl Job {
             count(self.replicas.len() as u64, "replica"),
             count(plan.system.molecules.len() as u64, "molecule"),
             plan.steps,
-            self.opened.device
+            self.opened
         );
         let calendar = Calendar {
             steps: plan.steps,

@@ -24,7 +24,8 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
     engine::check(device, &student)?;
     let mut out = eval::Sink::create(&arguments.out)?;
     let (system, mut replicas) = batch::batch(&frames, batch::AT_REST)?;
-    let mut engine = engine::open(device, precision, &student, &system, &replicas)?.engine;
+    let mut opened = engine::open(device, precision, &student, &system, &replicas)?;
+    crate::say!("on {opened}");
     let tolerance = fire::Tolerance {
         force_ev_per_ang: arguments.force_tolerance,
         steps_max: arguments.steps_max,
@@ -34,7 +35,7 @@ pub fn run(arguments: &cli::Minimize) -> Result<u8> {
         progress.at(step, searching);
         true
     };
-    let minima = fire::minimise(engine.as_mut(), &mut replicas, tolerance, watch)?;
+    let minima = fire::minimise(opened.engine.as_mut(), &mut replicas, tolerance, watch)?;
     progress.finish();
     for (structure, replica) in frames.iter().zip(&replicas) {
         out.frame(structure, replica, None)?;

@@ -16,6 +16,7 @@ pub mod potential;
 pub mod reference;
 mod uncertainty;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,11 @@ pub trait Engine {
         Ok(stood_still)
     }
 
+    /// The part of tiles' rows that no atom has; none where nothing is computed in tiles.
+    fn padding(&self) -> Option<f64> {
+        None
+    }
+
     /// As `advance`, and the time that each stage of the steps took on the device; none where the engine
     /// cannot tell.
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
@@ -93,6 +99,22 @@ pub struct Opened {
     pub engine: Box<dyn Engine>,
     /// The model of the CPU or GPU: elsewhere the last bits may differ.
     pub device: String,
+    /// Why it is not a GPU, where the device was left to the engine.
+    pub no_gpu: Option<String>,
+}
+
+/// The device, why it is not a GPU, and what of a GPU's work is padding.
+impl fmt::Display for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.device)?;
+        if let Some(why) = &self.no_gpu {
+            write!(f, ": {why}")?;
+        }
+        match self.engine.padding() {
+            Some(padding) => write!(f, ", {:.1} % padding", 100.0 * padding),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Refuses a device that is not there, before anything is written.
@@ -126,6 +148,7 @@ pub fn open(
         Ok(Opened {
             engine: Box::new(engine),
             device,
+            no_gpu: None,
         })
     };
     let on_gpu = |gpu: Gpu| {
@@ -134,6 +157,7 @@ pub fn open(
         Ok(Opened {
             engine: Box::new(engine),
             device,
+            no_gpu: None,
         })
     };
     let on_cpu = || {
@@ -142,12 +166,16 @@ pub fn open(
         Ok(Opened {
             engine: Box::new(engine),
             device: device::cpu_model(),
+            no_gpu: None,
         })
     };
     match device {
         Device::Auto => match Gpu::open(0, Some(student)) {
             Ok(gpu) => on_gpu(gpu),
-            Err(_) => on_cpu(),
+            Err(why) => Ok(Opened {
+                no_gpu: Some(why.what().to_owned()),
+                ..on_cpu()?
+            }),
         },
         Device::Cpu => on_cpu(),
         Device::Cuda(number) => on_gpu(Gpu::open(number as usize, Some(student))?),
@@ -159,6 +187,7 @@ pub fn open(
             Ok(Opened {
                 engine: Box::new(engine),
                 device: format!("f64 reference on {}", device::cpu_model()),
+                no_gpu: None,
             })
         }
         #[cfg(not(feature = "reference"))]
@@ -181,5 +210,6 @@ pub fn open_double(
     Ok(Opened {
         engine: Box::new(engine),
         device: device::cpu_model(),
+        no_gpu: None,
     })
 }

@@ -180,10 +180,11 @@ impl CudaEngine {
         self.opened_bytes
     }
 
-    /// The part of the tiles' rows that no atom has; none where there are no tiles.
-    pub fn padding(&self) -> Option<f64> {
-        let tiles = self.batches.iter().find_map(|seated| seated.tiles.as_ref());
-        tiles.map(|tiles| tiles.padding)
+    /// Rows of all tiles, and how many of them atoms have.
+    fn tile_rows(&self) -> (usize, usize) {
+        let tiled = |seated: &Seated| Some((seated.tiles.as_ref()?.rows, seated.batch.rows()));
+        // There is one batch of tiles at most.
+        self.batches.iter().find_map(tiled).unwrap_or((0, 0))
     }
 
     /// Seats the replicas of `tiled` in a batch that is stepped in tiles, and the others in `parts`.
@@ -437,6 +438,10 @@ impl Engine for CudaEngine {
         Ok(started.elapsed().saturating_sub(between((&start, &end))?))
     }
 
+    fn padding(&self) -> Option<f64> {
+        padding_of(self.tile_rows())
+    }
+
     fn profile(&mut self, program: &[Op], steps: u64) -> Result<Vec<StageTime>> {
         self.send()?;
         let mut stages = Vec::new();
@@ -462,6 +467,11 @@ fn part(
     let largest = gpu.tile_kinds.iter().map(|kind| kind.rows).max();
     let rows_max = tile_field.and(largest).unwrap_or(0);
     (0..replicas.len()).partition(|slot| replicas[*slot].positions_ang.len() <= rows_max)
+}
+
+/// The part of tiles' rows that no atom has; none where there are no tiles.
+fn padding_of((rows, atoms): (usize, usize)) -> Option<f64> {
+    (rows > 0).then(|| 1.0 - atoms as f64 / rows as f64)
 }
 
 /// A replica of which only the name is known yet.

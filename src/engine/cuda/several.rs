@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cudarc::driver::CudaEvent;
 
-use super::{CudaEngine, Gpu, Limits, StageTime, between, wait_for};
+use super::{CudaEngine, Gpu, Limits, StageTime, between, padding_of, wait_for};
 use crate::engine::potential::Term;
 use crate::engine::{Engine, Op};
 use crate::error::{Error, Result};
@@ -176,6 +176,12 @@ impl Engine for SeveralGpus {
             steps_took = steps_took.max(between(marks)?);
         }
         Ok(started.elapsed().saturating_sub(steps_took))
+    }
+
+    fn padding(&self) -> Option<f64> {
+        let of_members = self.members.iter().map(|member| member.engine.tile_rows());
+        let sum = |(rows, atoms), (of_rows, of_atoms)| (rows + of_rows, atoms + of_atoms);
+        padding_of(of_members.fold((0, 0), sum))
     }
 
     /// The stages of the first GPU.

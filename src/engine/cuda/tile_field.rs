@@ -29,8 +29,8 @@ pub struct TileField {
 pub struct TileArrays {
     tiling: Tiling,
     kind: Kind,
-    /// Share of the tiles' rows that no atom has.
-    pub padding: f64,
+    /// Rows of all tiles, whether an atom has them or not.
+    pub rows: usize,
     blocks: usize,
     first: CudaSlice<i32>,
     replica: CudaSlice<i32>,
@@ -53,7 +53,7 @@ impl TileArrays {
         }
         let replica: Vec<i32> = tiling.members.iter().flatten().map(|n| *n as i32).collect();
         Ok(Some(Self {
-            padding: tiling.padding(atoms, kind.rows),
+            rows: tiling.members.len() * kind.rows,
             kind,
             blocks,
             first: gpu.upload(&first)?,
