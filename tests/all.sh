@@ -24,4 +24,5 @@ for order in FORWARDS BACKWARDS; do
     env EMULATOR_$order=1 LD_LIBRARY_PATH=target/emulator \
         cargo test --release --no-default-features --test engines
 done
+LD_LIBRARY_PATH=$PWD/target/emulator cargo test --release --no-default-features --test campaign gpu
 (cd distill && "$MDRUN_TEST_PYTHON" -m pytest -q)

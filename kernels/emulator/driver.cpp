@@ -125,12 +125,18 @@ constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
 int the_context;
 
+// What a test wants the driver to say, or what it says otherwise.
+int asked_for(const char* name, int otherwise) {
+    const char* asked = std::getenv(name);
+    return asked ? std::atoi(asked) : otherwise;
+}
+
 }  // namespace
 
 extern "C" {
 
 int cuInit(unsigned) { return SUCCESS; }
-int cuDriverGetVersion(int* version) { *version = 12020; return SUCCESS; }
+int cuDriverGetVersion(int* version) { *version = asked_for("EMULATOR_DRIVER", 12020); return SUCCESS; }
 int cuGetErrorName(int, const char** name) { *name = "EMULATED"; return SUCCESS; }
 int cuGetErrorString(int, const char** text) { *text = "error of the emulated driver"; return SUCCESS; }
 
@@ -139,7 +145,7 @@ int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal < 
 int cuDeviceGetName(char* name, int size, int) { std::snprintf(name, size, "emulation on the host"); return SUCCESS; }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { *bytes = MEMORY_BYTES; return SUCCESS; }
 int cuDeviceGetAttribute(int* value, int attribute, int) {
-    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? 8 : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES ? 228 << 10 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
+    *value = attribute == COMPUTE_CAPABILITY_MAJOR ? asked_for("EMULATOR_CAPABILITY", 8) : attribute == MULTIPROCESSORS ? 2 : attribute == SHARED_BYTES ? 228 << 10 : attribute == SHARED_BYTES_MAX ? 227 << 10 : 0;
     return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; return SUCCESS; }

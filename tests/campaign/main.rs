@@ -2,6 +2,7 @@
 
 mod batch;
 mod commands;
+mod devices;
 mod faults;
 mod inputs;
 mod resume;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Scene, assert_same};
 
-const CONFIG: &str = r#"
+pub const CONFIG: &str = r#"
 seed = 4
 [run]
 steps = 6000

@@ -1,4 +1,4 @@
-//! What every engine must do, tried on a GPU.
+//! What every engine must do: `promises` for all of them, the rest on a GPU.
 //!
 //! Where there is no GPU each test says so and passes. `kernels/build.py --emulator DIRECTORY` makes
 //! a driver that runs the kernels on the host: with `LD_LIBRARY_PATH=DIRECTORY` everything here is
@@ -23,6 +23,7 @@ macro_rules! gpu_or_skip {
 mod every_kernel;
 mod molecules;
 mod outputs;
+mod promises;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -299,7 +300,7 @@ fn tiles_agree_with_f64_within_16_bits() {
     check(&Student::random(&core, 6), &[1, 2, 12, 33], 15);
 }
 
-/// What 16 bits cost is to be a tenth of what the student is off by: 31 meV/Å at 300 K (its card); the
+/// What 16 bits cost is to be a tenth of what the student is off by: 29 meV/Å (its card); the
 /// small student is off by more.
 #[test]
 fn tiles_are_ten_times_closer_to_the_student_than_it_is_to_its_teacher() {
@@ -309,7 +310,7 @@ fn tiles_are_ten_times_closer_to_the_student_than_it_is_to_its_teacher() {
         for (exact, error) in errors_of_tiles(&student, &real_molecules()) {
             let (atoms, size) = (exact.positions_ang.len(), size(&exact));
             println!("{name}, {atoms} atoms: {error:.2e} eV/Å of {size:.2e}");
-            assert!(error <= 3.1e-3, "{name}, {atoms} atoms: {error:e} eV/Å");
+            assert!(error <= 2.9e-3, "{name}, {atoms} atoms: {error:e} eV/Å");
         }
     }
 }
@@ -630,34 +631,6 @@ fn slots_take_and_give(student: &Student, precision: Precision) {
     assert_eq!(advanced(&mut engine, Scheme::Langevin, 3, &start), expected);
     assert!(engine.put(3, &start[0]).is_err());
     assert!(engine.snapshot(&mut after[..2]).is_err());
-}
-
-/// The energy that velocity Verlet conserves, against the same steps on the host in f64: what differs
-/// is the force error, some 1e-6 eV/Å, over a path of some 0.1 Å an atom.
-#[test]
-fn velocity_verlet_follows_the_host() {
-    gpu_or_skip!();
-    let [student, _] = students();
-    let system = system(&[12, 21], 12);
-    let start = replicas(&system, 0);
-    let mut host = on_host::<f64>(&system, &student, &start);
-    let mut gpu = on_gpu(&system, Some(&student), &start, Precision::Single);
-    host.evaluate().unwrap();
-    gpu.evaluate().unwrap();
-    let expected = advanced(&mut host, Scheme::Nve, 20, &start);
-    for (gpu, host) in advanced(&mut gpu, Scheme::Nve, 20, &start)
-        .iter()
-        .zip(&expected)
-    {
-        assert_eq!((gpu.step, gpu.status), (host.step, host.status));
-        let pairs = gpu
-            .positions_ang
-            .iter()
-            .flatten()
-            .zip(host.positions_ang.iter().flatten());
-        let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(apart < 1e-5, "{apart:e} Å apart after 20 steps");
-    }
 }
 
 /// Without forces in its program a step moves atoms along their velocities, and evaluates nothing.

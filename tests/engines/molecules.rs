@@ -56,36 +56,44 @@ fn cluster(atoms: usize, generator: &mut SplitMix) -> Vec<[f64; 3]> {
     positions_ang
 }
 
+pub const WATER: (&str, &str) = ("water.xyz", include_str!("../../inputs/mixed/water.xyz"));
+pub const ETHANOL: (&str, &str) = (
+    "ethanol.xyz",
+    include_str!("../../inputs/mixed/ethanol.xyz"),
+);
+const ASPIRIN: (&str, &str) = (
+    "aspirin.xyz",
+    include_str!("../../benches/molecules/aspirin.xyz"),
+);
+const LORATADINE: (&str, &str) = (
+    "loratadine.xyz",
+    include_str!("../../benches/molecules/loratadine.xyz"),
+);
+
 /// Water, aspirin and loratadine, their atoms moved by some 0.05 Å.
 pub fn real_molecules() -> Arc<System> {
+    system_of(&[WATER, ASPIRIN, LORATADINE], 0.05)
+}
+
+/// Molecules of files, their atoms moved by so much or so.
+pub fn system_of(files: &[(&str, &str)], moved_ang: f64) -> Arc<System> {
     let mut generator = SplitMix(21);
-    let files = [
-        ("water.xyz", include_str!("../../inputs/mixed/water.xyz")),
-        (
-            "aspirin.xyz",
-            include_str!("../../benches/molecules/aspirin.xyz"),
-        ),
-        (
-            "loratadine.xyz",
-            include_str!("../../benches/molecules/loratadine.xyz"),
-        ),
-    ];
-    let molecules = files.map(|(name, text)| {
+    let molecule = |(name, text): &(&str, &str)| {
         let structure = structure::parse(Path::new(name), text.as_bytes())
             .unwrap()
             .remove(0);
         let mass = |number: &u8| element_of(*number).unwrap().mass_amu;
-        let moved = |x: &[f64; 3]| x.map(|x| x + 0.05 * generator.gaussian());
+        let moved = |x: &[f64; 3]| x.map(|x| x + moved_ang * generator.gaussian());
         Molecule {
-            name: name.into(),
+            name: (*name).into(),
             masses_amu: structure.numbers.iter().map(mass).collect(),
             starts_ang: vec![structure.positions_ang.iter().map(moved).collect()],
             numbers: structure.numbers,
             bonds: vec![],
         }
-    });
+    };
     Arc::new(System {
-        molecules: molecules.into(),
+        molecules: files.iter().map(molecule).collect(),
         seed: 21,
         temperature_limit_k: 1e6,
     })
