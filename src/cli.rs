@@ -174,6 +174,9 @@ pub struct Bench {
     /// With --profile, the products that this GPU can make at best, TFLOP/s: also say each stage's share of it
     #[arg(long, value_name = "TFLOP/s", requires = "profile")]
     pub ceiling: Option<f64>,
+    /// With --profile, what this GPU's memory moves at best, GB/s: also say each stage's share of it
+    #[arg(long, value_name = "GB/s", requires = "profile")]
+    pub bandwidth: Option<f64>,
     /// Print the results as JSON
     #[arg(long)]
     pub json: bool,

@@ -40,11 +40,14 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     if !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
         return Err(Error::input("--seconds must be a number above 0"));
     }
-    if arguments
-        .ceiling
-        .is_some_and(|ceiling| !(ceiling > 0.0 && ceiling.is_finite()))
-    {
-        return Err(Error::input("--ceiling must be a number above 0"));
+    let ceilings = [
+        ("--ceiling", arguments.ceiling),
+        ("--bandwidth", arguments.bandwidth),
+    ];
+    for (name, ceiling) in ceilings {
+        if ceiling.is_some_and(|ceiling| !(ceiling > 0.0 && ceiling.is_finite())) {
+            return Err(Error::input(format!("{name} must be a number above 0")));
+        }
     }
     let operations = Operations::new(&student.architecture, &structure);
     let mut results = Vec::new();
@@ -99,6 +102,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                     "stage": stage.stage,
                     "step_us": step_us(stage),
                     "tflops": tflops(&operations, stage, count),
+                    "gb_per_s": gb_per_s(&operations, stage, count),
                 })).collect::<Vec<_>>(),
             }));
         } else {
@@ -110,13 +114,13 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
             for stage in &stages {
                 let (name, part_us) = (stage.stage, step_us(stage));
                 let share = 100.0 * part_us / whole_us;
-                let products = tflops(&operations, stage, count).map_or(String::new(), |tflops| {
-                    let of = arguments.ceiling.map_or(String::new(), |ceiling| {
-                        format!("  {:4.1}% of the ceiling", 100.0 * tflops / ceiling)
-                    });
-                    format!("  {tflops:6.1} TFLOP/s{of}")
-                });
-                crate::tell!("    {name:18} {part_us:9.1} us a step  {share:4.1}%{products}");
+                let tflops = tflops(&operations, stage, count);
+                let gb_per_s = gb_per_s(&operations, stage, count);
+                let products = rate(tflops, "TFLOP/s", arguments.ceiling);
+                let moved = rate(gb_per_s, "GB/s", arguments.bandwidth);
+                crate::tell!(
+                    "    {name:18} {part_us:9.1} us a step  {share:4.1}%{products}{moved}"
+                );
             }
         }
     }
@@ -153,6 +157,20 @@ fn step_us(stage: &StageTime) -> f64 {
 /// Useful operations of one stage, 10¹² a second, where all replicas are one batch on one GPU.
 fn tflops(operations: &Operations, stage: &StageTime, replicas: u32) -> Option<f64> {
     Some(1e-6 * operations.of(stage)? * f64::from(replicas) / step_us(stage))
+}
+
+/// What the f32 kernel of one stage moves at least, 10⁹ bytes a second, where all replicas are one batch on one GPU.
+fn gb_per_s(operations: &Operations, stage: &StageTime, replicas: u32) -> Option<f64> {
+    Some(1e-3 * operations.bytes_of(stage)? * f64::from(replicas) / step_us(stage))
+}
+
+/// A rate, and its share of the best there could be.
+fn rate(rate: Option<f64>, unit: &str, ceiling: Option<f64>) -> String {
+    let Some(rate) = rate else {
+        return String::new();
+    };
+    let share = ceiling.map(|ceiling| format!(" ({:.1}% of the ceiling)", 100.0 * rate / ceiling));
+    format!("  {rate:6.1} {unit}{}", share.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! How many operations the stages of a molecule's step take.
+//! How many operations the stages of a molecule's step take, and how many bytes the f32 kernels move.
 //!
-//! Those of matrix products and of sums over pairs, a multiply-add as two, without recomputation and
-//! without rows that pad a tile: the table of `kernels/README.md`.  What is elementwise is left out.
+//! Operations are those of matrix products and of sums over pairs, a multiply-add as two, without
+//! recomputation and without rows that pad a tile: the table of `kernels/README.md`.  Bytes are those of
+//! what a kernel reads and writes, each number once; what is in f64 for the integrator is left out.
 
 use crate::engine::StageTime;
 use crate::structure::Structure;
@@ -86,6 +87,35 @@ impl<'a> Operations<'a> {
             _ => return None,
         })
     }
+
+    /// Bytes that the f32 kernel of a stage moves in one step at least; none if its products are what it is there for.
+    pub fn bytes_of(&self, stage: &StageTime) -> Option<f64> {
+        if stage.kernel.starts_with("step_tiles") {
+            return None;
+        }
+        let a = self.architecture;
+        let [f, t, k, layers] =
+            [a.channels, a.tensor_channels, a.radial, a.layers].map(|size| size as f64);
+        let densities = 9.0 * self.elements * k;
+        // What only layers before the last have: b, and so new vectors.
+        let inner = layers - 1.0;
+        // Words of four bytes an atom and a directed pair; a distance is two of them, a direction or a gradient four.
+        let (atom, pair) = match stage.stage {
+            "radial" => (0.0, 2.0 + 2.0 * k),
+            "repulsion" => (2.0, 2.0 + 4.0),
+            "density" => (densities, 4.0 + k),
+            "density⁻" => (densities, 4.0 + 2.0 * k + 8.0),
+            "update.inputs" => (layers * 6.0 * f + 6.0 * t, 0.0),
+            "update.inputs⁻" => (layers * 17.0 * f + inner * 4.0 * f + 11.0 * t, 0.0),
+            "update.apply" => (layers * 10.0 * f + inner * 7.0 * f, 0.0),
+            "update.apply⁻" => (layers * 9.0 * f + inner * 4.0 * f, 0.0),
+            "message" => (inner * 11.0 * f, inner * (4.0 + k)),
+            "message⁻" => (inner * 16.0 * f, inner * (4.0 + 2.0 * k + 8.0)),
+            "readout" => (1.5 * f + 4.0, 0.0),
+            _ => return None,
+        };
+        Some(4.0 * (self.atoms * atom + self.pairs * pair))
+    }
 }
 
 #[cfg(test)]
@@ -113,16 +143,15 @@ mod tests {
         let benzene = include_bytes!("../../inputs/nve/benzene.xyz");
         let benzene = structure::parse_xyz(Path::new("benzene.xyz"), benzene).unwrap();
         let operations = Operations::new(&architecture, &benzene[0]);
+        let stage_of = |stage, kernel| StageTime {
+            stage,
+            kernel,
+            launches: 1,
+            time_ms: 1.0,
+        };
         let thousands = |stage, kernel| {
-            let stage = StageTime {
-                stage,
-                kernel,
-                launches: 1,
-                time_ms: 1.0,
-            };
-            operations
-                .of(&stage)
-                .map(|count| (count / 1e3).round() as u64)
+            let count = operations.of(&stage_of(stage, kernel))?;
+            Some((count / 1e3).round() as u64)
         };
         for (stage, count) in [
             ("density", 38 + 639),
@@ -148,5 +177,9 @@ mod tests {
         );
         assert_eq!(sum(&["message.hidden", "message.out"]), 1573);
         assert_eq!(thousands("integrate", "integrate"), None);
+        // 132 directed pairs of 2 + 2 · 16 words.
+        let bytes = |kernel| operations.bytes_of(&stage_of("radial", kernel));
+        assert_eq!(bytes("radial"), Some(4.0 * 132.0 * 34.0));
+        assert_eq!(bytes("step_tiles_64"), None);
     }
 }
