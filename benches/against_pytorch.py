@@ -1,6 +1,7 @@
 """mdrun beside PyTorch: the same weights, the same molecules, the same GPU, the same run.
 
     python benches/against_pytorch.py --mdrun target/release/mdrun [--torch-sim FOLDER] [--small small] [--budget 280]
+    python benches/against_pytorch.py --mdrun target/release/mdrun --only-compiled --compiled benzene=16384,65536 aspirin=16384
     python benches/against_pytorch.py --device cpu --quick --mdrun target/release/mdrun      (a test, under a minute)
 
 Forces are compared first (pytorch/check.py), while torch.compile's variants compile.  Then a step of Langevin dynamics of
@@ -17,14 +18,14 @@ import pathlib
 import platform
 import re
 import signal
-import subprocess
 import sys
 import time
 
 import torch
 
+import nvidia_smi
 from pytorch import check, engine, molecules, operations, processes, report, stages, starting_point
-from pytorch.measure import GpuLog
+from pytorch.measure import GpuLog, free
 from pytorch.student import Student
 from pytorch.variants import Job
 
@@ -42,6 +43,11 @@ PEERS_LARGE = (1, 64, 1024, 4096)
 OTHER_SIZES = ("ethanol", "ibuprofen", "sildenafil", "imatinib", "ritonavir")  # 9 to 98 atoms
 
 
+def batches_of(word):
+    name, batches = word.split("=")
+    return name, tuple(int(batch) for batch in batches.split(","))
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=pathlib.Path, default=ROOT / "models/default.safetensors")
@@ -50,6 +56,9 @@ def arguments():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--molecules", default="benzene,aspirin,loratadine", help="names or XYZ files")
     parser.add_argument("--sizes", default=",".join(OTHER_SIZES), help="molecules that are timed at one batch, to compare sizes")
+    parser.add_argument("--compiled", nargs="+", type=batches_of, default=[], metavar="MOLECULE=BATCH,…",
+                        help="batches at which torch.compile is timed, in place of the default ones")
+    parser.add_argument("--only-compiled", action="store_true", help="torch.compile, mdrun and their ratio, and nothing else")
     parser.add_argument("--max-autotune", action="store_true", help="max-autotune of benzene, too: minutes of compiling")
     parser.add_argument("--torch-sim", default="", help="a folder with TorchSim's unpacked wheel")
     parser.add_argument("--seconds", type=float, default=0.05, help="least time of each of the measurements")
@@ -63,15 +72,16 @@ def arguments():
 
 def hardware(device):
     if device == "cuda":
-        query = ["nvidia-smi", "-i", "0", "--query-gpu=driver_version,power.limit,clocks.max.sm", "--format=csv,noheader"]
-        try:
-            driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
-        except OSError:
-            driver = "unknown"
+        driver = nvidia_smi.first_gpu("driver_version,power.limit,clocks.max.sm")
         return {"name": torch.cuda.get_device_name(), "driver, power limit, highest clock": driver,
                 "cuda": torch.version.cuda, "memory_gb": torch.cuda.get_device_properties(0).total_memory / 1e9}
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     return {"name": f"CPU {model}", "threads": torch.get_num_threads()}
+
+
+def compiled_batches(name, options):
+    default = (2,) if options.quick else COMPILED.get(name, COMPILED_LARGE)
+    return dict(options.compiled).get(name, default)
 
 
 def start_workers(workers, options, names):
@@ -82,15 +92,16 @@ def start_workers(workers, options, names):
         compiled, plain = COMPILE, [("eager", "tf32", "edges"), ("eager", "tf32", "all pairs"), ("eager", "fp16", "edges"),
                                     ("eager", "fp16", "all pairs")]
         peers = PEERS.get(name, PEERS_LARGE)
-        batches = COMPILED.get(name, COMPILED_LARGE)
         if options.quick:
             compiled = [("compile", "f32", "edges")] if options.quick_compile else []
-            plain, peers, batches = [("eager", "f32", "edges"), ("eager", "f32", "all pairs")], (1, 2), (2,)
+            plain, peers = [("eager", "f32", "edges"), ("eager", "f32", "all pairs")], (1, 2)
         if options.max_autotune and name == names[0]:
             compiled = [*compiled, *(("max-autotune", precision, "all pairs") for precision in ("tf32", "fp16"))]
         for mode, precision, layout in compiled:
-            for count in batches:
+            for count in compiled_batches(name, options):
                 workers.start([Job(mode, precision, layout, name, [count], **common)], nice)
+        if options.only_compiled:
+            continue
         # The first has the whole sweep; the others say whether they would be faster where it matters.
         jobs = [Job(*variant, name, list(peers if n == 0 else peers[-2:]), **common) for n, variant in enumerate(plain)]
         workers.start(jobs, 10)
@@ -103,11 +114,14 @@ class Results:
     def __init__(self, options):
         self.started, self.log = time.monotonic(), GpuLog(options.device)
         self.deadline = self.started + options.budget
+        # Beginnings of the names of the parts that are run; every name begins with "".
+        self.parts = ("forces", "compiling", "torch.compile", "mdrun") if options.only_compiled else ("",)
         self.data = {"hardware": hardware(options.device), "torch": torch.__version__, "python": platform.python_version(),
                      "time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "weights": options.weights.name,
                      "rows": [], "stages": [], "notes": [], "gpu": {}, "seconds": {}}
         name = re.sub(r"[^a-z0-9]+", "_", self.data["hardware"]["name"].lower()).strip("_")
-        self.path = options.out / f"against_pytorch_{name}{'_quick' if options.quick else ''}.json"
+        kind = ("_compiled" if options.only_compiled else "") + ("_quick" if options.quick else "")
+        self.path = options.out / f"against_pytorch_{name}{kind}.json"
         options.out.mkdir(parents=True, exist_ok=True)
 
     def note(self, text, log=""):
@@ -126,6 +140,8 @@ class Results:
 
     def part(self, name, work):
         """Runs a part of the whole; what it raises is noted, and the others go on."""
+        if not name.startswith(self.parts):
+            return
         if time.monotonic() > self.deadline:
             return self.note(f"SKIPPED {name}: no time left")
         print(f"\n== {name}", flush=True)
@@ -190,7 +206,7 @@ def main():
                 yield from engine.rows(mdrun, name, model, device, precision, dict.fromkeys(part, times), seconds)
 
     def sweep(name):
-        return {full(name), *(n for n in SWEEP if n <= LARGEST.get(name, 4096))}
+        return {full(name), *(n for n in SWEEP if n <= LARGEST.get(name, 4096)), *compiled_batches(name, options)}
 
     def bench_mdrun(name):
         yield from ours(name, weights, "mixed", sweep(name), 3)
@@ -280,12 +296,6 @@ def main():
     print(f"wrote {results.path} after {time.monotonic() - results.started:.0f} s")
     if any(note["note"].startswith("FAILED forces") for note in data["notes"]):
         raise SystemExit("forces were not the same: no figure above counts")
-
-
-def free(device):
-    """What this process keeps for later allocations, others need."""
-    if device != "cpu":
-        torch.cuda.empty_cache()
 
 
 def finish(results):

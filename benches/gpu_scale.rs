@@ -18,7 +18,9 @@ use mdrun::replica::Replica;
 use mdrun::student::Student;
 use mdrun::system::Molecule;
 
-use gpu::{all_run, benzene, median_step_s, open, replicas, system};
+use gpu::{
+    MEASUREMENTS, all_run, benzene, median_step_s, open, replicas, state_under_load, system,
+};
 
 /// The f32 kernels are slower and take more memory: an H200 is full before this.
 const SINGLE_REPLICAS_MAX: usize = 1 << 19;
@@ -33,12 +35,15 @@ fn main() -> Result<()> {
     let student = Student::embedded("default")?;
     let numbers = std::env::args().filter_map(|argument| argument.parse().ok());
     let replicas_max: usize = numbers.max().unwrap_or(1 << 20);
+    println!("{}", state_under_load(&student)?);
     scale(&student, replicas_max)?;
-    changeover(&student, replicas_max)
+    changeover(&student, replicas_max)?;
+    println!("{}", state_under_load(&student)?);
+    Ok(())
 }
 
 fn scale(student: &Student, replicas_max: usize) -> Result<()> {
-    let system = system(&benzene());
+    let system = system(&[benzene()]);
     println!(
         "benzene    precision  replicas  batches  GPU MiB  bytes a replica  us/step  ns a replica and step"
     );
@@ -100,7 +105,7 @@ fn scale(student: &Student, replicas_max: usize) -> Result<()> {
     Ok(())
 }
 
-/// Time of a step, for batches of which a step may take a second.
+/// Median time of a step, for batches of which a step may take a second.
 fn step_s(engine: &mut dyn Engine) -> Result<f64> {
     let program = Scheme::Langevin.program();
     let mut run = |steps: u64| -> Result<f64> {
@@ -110,9 +115,12 @@ fn step_s(engine: &mut dyn Engine) -> Result<f64> {
     };
     run(1)?;
     let steps = (0.3 / run(1)?) as u64 + 1;
-    let mut times_s = [run(steps)?, run(steps)?, run(steps)?];
+    let mut times_s = [0.0; MEASUREMENTS];
+    for time_s in &mut times_s {
+        *time_s = run(steps)?;
+    }
     times_s.sort_by(f64::total_cmp);
-    Ok(times_s[1])
+    Ok(times_s[MEASUREMENTS / 2])
 }
 
 /// Both paths up to 64 atoms, and the f32 kernels beyond.
@@ -121,7 +129,7 @@ fn changeover(student: &Student, replicas_max: usize) -> Result<()> {
     for carbons in CARBONS {
         let molecule = alkane(carbons);
         let atoms = molecule.len();
-        let system = system(&molecule);
+        let system = system(&[molecule]);
         for count in CHANGEOVER_REPLICAS.map(|count| count.min(replicas_max)) {
             let start = replicas(&system, count);
             let [tiles_us, f32_us] = [Precision::Mixed, Precision::Single].map(|precision| {

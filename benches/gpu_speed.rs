@@ -1,5 +1,5 @@
-//! Speed of the GPU engine with the built-in students: three molecules at several batch sizes, and
-//! where the time of a step goes.
+//! Speed of the GPU engine with the built-in students: three molecules at several batch sizes, all of
+//! them in one batch, and where the time of a step goes.
 //!
 //! `cargo bench --bench gpu_speed [-- --digest]`
 //!
@@ -14,18 +14,24 @@ use mdrun::engine::{Engine, Precision};
 use mdrun::error::Result;
 use mdrun::integrate::Scheme;
 use mdrun::student::Student;
-use mdrun::system::System;
+use mdrun::system::{Molecule, System};
 use sha2::{Digest, Sha256};
 
-use gpu::{MEASUREMENTS, all_run, benzene, median_step_s, molecule, open, replicas, warm_up};
+use gpu::{
+    MEASUREMENTS, all_run, benzene, median_step_s, molecule, open, replicas, state_under_load,
+};
 
 const STUDENTS: [&str; 2] = ["default", "small"];
-/// Whole rounds of full tiles on a GPU with 132 multiprocessors are 660 benzenes, 396 aspirins.
-const REPLICAS: [usize; 7] = [1, 64, 132, 264, 660, 2640, 10_560];
+/// One round of full tiles on a GPU with 132 multiprocessors is 660 benzenes, 396 aspirins, 132 loratadines.
+const REPLICAS: [usize; 8] = [1, 64, 132, 264, 396, 660, 2640, 10_560];
+/// Of each molecule, where all of them are in one batch.
+const REPLICAS_OF_EACH: [usize; 2] = [220, 880];
 
 fn main() -> Result<()> {
     let molecules = [benzene(), molecule("aspirin")?, molecule("loratadine")?];
-    let systems = molecules.map(|molecule| gpu::system(&molecule));
+    let systems = molecules
+        .each_ref()
+        .map(|molecule| gpu::system(std::slice::from_ref(molecule)));
     let students = STUDENTS.map(|name| Student::embedded(name).map(|student| (name, student)));
     let students = students.into_iter().collect::<Result<Vec<_>>>()?;
     if std::env::args().any(|argument| argument == "--digest") {
@@ -33,15 +39,16 @@ fn main() -> Result<()> {
             .iter()
             .try_for_each(|(name, student)| digest(name, student, &systems[0]));
     }
+    println!("{}", state_under_load(&students[0].1)?);
     println!(
         "student  molecule    precision  replicas  batches  padding  us/step  molecule-steps/s (median of {MEASUREMENTS})"
     );
-    warm_up(&students[0].1, &systems[0])?;
     for (name, student) in &students {
         for system in &systems {
             speeds(name, student, system)?;
         }
     }
+    mixed_batches(&students[0].1, &molecules)?;
     for (name, student) in &students {
         for (n, precision, count) in [
             (0, Precision::Mixed, 1),
@@ -53,6 +60,7 @@ fn main() -> Result<()> {
             profile(name, student, &systems[n], precision, count)?;
         }
     }
+    println!("\n{}", state_under_load(&students[0].1)?);
     Ok(())
 }
 
@@ -79,6 +87,44 @@ fn speeds(name: &str, student: &Student, system: &Arc<System>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All molecules in one batch, and the sum of the times that each takes by itself.
+fn mixed_batches(student: &Student, molecules: &[Molecule]) -> Result<()> {
+    let names: Vec<&str> = molecules
+        .iter()
+        .map(|molecule| molecule.name.as_str())
+        .collect();
+    println!(
+        "\n{} in one batch (default, Mixed)\nof each  padding  us/step  molecule-steps/s  each by itself: sum of us/step  together / by itself",
+        names.join(", ")
+    );
+    for count in REPLICAS_OF_EACH {
+        let (step_s, padding) = mixed_step(student, molecules, count)?;
+        let mut apart_s = 0.0;
+        for molecule in molecules {
+            apart_s += mixed_step(student, std::slice::from_ref(molecule), count)?.0;
+        }
+        println!(
+            "{count:7}  {:6.1}%  {:7.1}  {:16.0}  {:30.1}  {:20.3}",
+            100.0 * padding,
+            1e6 * step_s,
+            (count * molecules.len()) as f64 / step_s,
+            1e6 * apart_s,
+            step_s / apart_s
+        );
+    }
+    Ok(())
+}
+
+/// Time of a step of so many replicas of each molecule, and the padding of their tiles.
+fn mixed_step(student: &Student, molecules: &[Molecule], count: usize) -> Result<(f64, f64)> {
+    let system = gpu::system(molecules);
+    let replicas = replicas(&system, count);
+    let mut engine = open(student, &system, &replicas, Precision::Mixed)?;
+    let step_s = median_step_s(&mut engine)?;
+    all_run(&mut engine, &replicas)?;
+    Ok((step_s, engine.padding().unwrap_or(0.0)))
 }
 
 /// The time of every stage of a step.

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "every bench uses a part of it")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use mdrun::elements::element_of;
@@ -28,10 +30,13 @@ pub const PARAMETERS: Parameters = Parameters {
     friction_per_fs: 0.01,
 };
 
-/// A system of one molecule.
-pub fn system(molecule: &Molecule) -> Arc<System> {
+/// What nvidia-smi is asked for.
+const STATE: &str = "timestamp,name,driver_version,clocks.sm,clocks.max.sm,power.draw,power.limit";
+
+/// A system of these molecules.
+pub fn system(molecules: &[Molecule]) -> Arc<System> {
     Arc::new(System {
-        molecules: vec![molecule.clone()],
+        molecules: molecules.to_vec(),
         seed: 1,
         temperature_limit_k: 1e5,
     })
@@ -54,14 +59,33 @@ pub fn open(
     Ok(engine)
 }
 
-/// Brings the GPU to the clock that it keeps under load: an idle one takes a while to get there.
-pub fn warm_up(student: &Student, system: &Arc<System>) -> Result<()> {
-    let mut engine = open(student, system, &replicas(system, 660), Precision::Mixed)?;
+/// Brings the GPU to the clock that it keeps under load, for an idle one takes a while to get there, and
+/// says which GPU it is and how it does then.
+pub fn state_under_load(student: &Student) -> Result<String> {
+    let system = system(&[benzene()]);
+    let mut engine = open(student, &system, &replicas(&system, 660), Precision::Mixed)?;
     let started = Instant::now();
     while started.elapsed().as_secs_f64() < 1.0 {
         engine.advance(Scheme::Langevin.program(), 100)?;
     }
-    Ok(())
+    let state = thread::spawn(nvidia_smi);
+    while !state.is_finished() {
+        engine.advance(Scheme::Langevin.program(), 100)?;
+    }
+    Ok(state.join().unwrap_or_default())
+}
+
+/// The first GPU's line.
+fn nvidia_smi() -> String {
+    let query = format!("--query-gpu={STATE}");
+    let mut command = Command::new("nvidia-smi");
+    match command
+        .args(["-i", "0", &query, "--format=csv,noheader"])
+        .output()
+    {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).trim().into(),
+        Err(_) => "nvidia-smi: not found".into(),
+    }
 }
 
 /// Median time of a step.
@@ -90,24 +114,25 @@ pub fn all_run(engine: &mut CudaEngine, replicas: &[Replica]) -> Result<()> {
     Ok(())
 }
 
-/// So many replicas of the system's molecule.
+/// So many replicas of each of the system's molecules.
 pub fn replicas(system: &System, count: usize) -> Vec<Replica> {
-    let molecule = &system.molecules[0];
-    let replica = |copy| {
+    let replica = |molecule: usize, copy| {
         let mut replica = Replica::at_rest(
             ReplicaId {
-                molecule: 0,
-                name_hash: 1,
+                molecule: molecule as u32,
+                name_hash: molecule as u32 + 1,
                 temperature: 0,
                 copy,
             },
             PARAMETERS,
-            molecule.starts_ang[0].clone(),
+            system.molecules[molecule].starts_ang[0].clone(),
         );
         start::thermalise(system, &mut replica, false);
         replica
     };
-    (0..count as u32).map(replica).collect()
+    (0..system.molecules.len())
+        .flat_map(|molecule| (0..count as u32).map(move |copy| replica(molecule, copy)))
+        .collect()
 }
 
 /// One of the molecules that the comparison with Python programs uses, too.

@@ -15,6 +15,7 @@ import math
 import torch
 
 from . import molecules
+from .measure import free
 from .pairs import LAYOUTS
 from .student import Student
 
@@ -89,12 +90,14 @@ class Replicas:
 
     def captured(self):
         """A function that replays one step from a CUDA graph."""
+        free("cuda")  # eager's memory would else cost the graph its largest batch
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
                 self.step()
         torch.cuda.current_stream().wait_stream(side)
+        free("cuda")
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self.step()

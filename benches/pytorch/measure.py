@@ -1,5 +1,6 @@
 """Timing: the median of five, and what the GPU's clock and power were meanwhile."""
 
+import gc
 import statistics
 import subprocess
 import tempfile
@@ -14,6 +15,13 @@ FIELDS = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu")
 def synchronize(device):
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
+
+
+def free(device):
+    """What PyTorch keeps for later allocations of this process and stream, others need."""
+    if torch.device(device).type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def seconds_per_call(call, device, seconds, before=lambda: None):

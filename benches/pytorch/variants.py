@@ -18,7 +18,7 @@ import torch
 
 from . import molecules, torchsim
 from .dynamics import MODES, Replicas, compiled_functions, student_in
-from .measure import seconds_per_call
+from .measure import free, seconds_per_call
 from .pairs import LAYOUTS
 from .student import Student
 
@@ -123,7 +123,7 @@ class Variant:
         """Rows of results as they come.  A sweep stops when memory is full or a larger batch is no faster."""
         highest, failed = 0.0, set()
         for count in self.job.batches:
-            best, replicas = 0.0, None
+            best, replicas, mode = 0.0, None, self.job.mode
             try:
                 replicas = self.replicas(count)
                 self.compare(replicas)
@@ -144,7 +144,7 @@ class Variant:
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-                yield {"note": f"{self.job}: {count} replicas do not fit into memory"}
+                yield {"note": f"{dataclasses.replace(self.job, mode=mode)}: {count} replicas do not fit into memory"}
                 return
             finally:
                 replicas = way = None
@@ -166,11 +166,6 @@ def rows(job, variant):
         return variant.rows()
     module = torchsim.load(job.torch_sim)
     return torchsim.rows(module, job.weights, job.device, job.precision, job.molecule, job.batches, job.seconds)
-
-
-def free(device):
-    if device == "cuda":
-        torch.cuda.empty_cache()
 
 
 def autotune_alone():
