@@ -16,7 +16,7 @@ from .pairs import LAYOUTS
 from .student import Student
 
 GOLDEN_EV_PER_ANG = 1e-9  # the file has ten digits after the point
-# A tenth of what the student itself misses of its teacher (19 meV/Å): the bound of the `mixed` precision.
+# Less than a tenth of what the student itself misses of its teacher (29 meV/Å), the bound of the `mixed` precision.
 MIXED_EV_PER_ANG = 2e-3
 
 

@@ -34,21 +34,7 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
         Some(path) => super::first_structure(path, &student)?,
         None => structure::parse_xyz(Path::new("benzene.xyz"), BENZENE.as_bytes())?.remove(0),
     };
-    if arguments.replicas.contains(&0) {
-        return Err(Error::input("--replicas must be at least 1"));
-    }
-    if !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
-        return Err(Error::input("--seconds must be a number above 0"));
-    }
-    let ceilings = [
-        ("--ceiling", arguments.ceiling),
-        ("--bandwidth", arguments.bandwidth),
-    ];
-    for (name, ceiling) in ceilings {
-        if ceiling.is_some_and(|ceiling| !(ceiling > 0.0 && ceiling.is_finite())) {
-            return Err(Error::input(format!("{name} must be a number above 0")));
-        }
-    }
+    check(arguments)?;
     let operations = Operations::new(&student.architecture, &structure);
     let mut results = Vec::new();
     if !arguments.json {
@@ -126,6 +112,26 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     }
     if arguments.json {
         crate::tell!("{}", serde_json::Value::Array(results));
+    }
+    Ok(())
+}
+
+/// Refuses numbers that nothing can be measured with.
+fn check(arguments: &cli::Bench) -> Result<()> {
+    if arguments.replicas.contains(&0) {
+        return Err(Error::input("--replicas must be at least 1"));
+    }
+    if !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
+        return Err(Error::input("--seconds must be a number above 0"));
+    }
+    let ceilings = [
+        ("--ceiling", arguments.ceiling),
+        ("--bandwidth", arguments.bandwidth),
+    ];
+    for (name, ceiling) in ceilings {
+        if ceiling.is_some_and(|ceiling| !(ceiling > 0.0 && ceiling.is_finite())) {
+            return Err(Error::input(format!("{name} must be a number above 0")));
+        }
     }
     Ok(())
 }

@@ -41,9 +41,10 @@ fn places() -> Vec<Place> {
     match Gpu::open(0, None) {
         Ok(gpu) => {
             // The driver that runs kernels on the host takes a second for a step of tiles.
-            let (of_f32, of_tiles) = match gpu.name().contains("emulation") {
-                true => (STEPS / 10, STEPS / 100),
-                false => (STEPS, STEPS),
+            let (of_f32, of_tiles) = if gpu.name().contains("emulation") {
+                (STEPS / 10, STEPS / 100)
+            } else {
+                (STEPS, STEPS)
             };
             places.push(place(Device::Cuda(0), Precision::Single, single, of_f32));
             places.push(place(Device::Cuda(0), Precision::Mixed, mixed, of_tiles));
@@ -112,13 +113,13 @@ fn forces_go_with_the_molecule() {
     for molecule in &mut other_order.molecules {
         molecule.numbers.reverse();
         molecule.masses_amu.reverse();
-        molecule.starts_ang.iter_mut().for_each(|x| x.reverse());
+        molecule.starts_ang[0].reverse();
     }
     let other_order = Arc::new(other_order);
     let mut reversed = start.clone();
-    reversed
-        .iter_mut()
-        .for_each(|replica| replica.positions_ang.reverse());
+    for replica in &mut reversed {
+        replica.positions_ang.reverse();
+    }
     for place in places() {
         let forces = |system, replicas: &[Replica]| {
             evaluated(place.open(system, replicas).as_mut(), replicas)

@@ -3,7 +3,7 @@
 //! This is the engine's only module with `unsafe` in it. The compiler cannot see what a kernel does
 //! with an address; that its arguments are those of its C++ declaration is kept in three ways:
 //! structures and block sizes are compared with the kernels' own when they are loaded ([`Sizes`]),
-//! every launch of the engine is run by its tests, and these run under the vendor's memory checker.
+//! every kernel is launched by a test (`every_kernel_is_launched`) that runs under the vendor's checkers (`tools/gpu_check`).
 
 #![allow(
     unsafe_code,

@@ -1,7 +1,8 @@
 //! The engine on an NVIDIA GPU: every replica in every step in one batch, integration included.
 //!
-//! The launches of one step are captured in a graph, and a run of n steps is n replays of it; the
-//! host does nothing else in between. Kernels, their formulas and shapes: `kernels/README.md`.
+//! Tiles make many steps in one launch. Of the f32 kernels the launches of one step are captured in a graph,
+//! and a run of n steps is n replays of it. The host does nothing else in between. Kernels, their formulas and
+//! shapes: `kernels/README.md`.
 //!
 //! A replica's bits depend on its own state alone: rows of products do not see each other, sums run
 //! over a molecule's own atoms in a fixed order, and nothing is added atomically. So replicas may be

@@ -40,11 +40,12 @@ impl Kind {
     }
 }
 
-/// One benzene by a cluster took 38 µs where a block took 59 (NVIDIA H200).
+/// One benzene by a cluster took 38 µs where a block took 59 (NVIDIA H200; 36 and 54 with later kernels).
 const COST_OF_CLUSTER: f64 = 0.65;
 
 /// Costs of tiles of [`TILE_ROWS`] by one block. One, two, four and five benzenes on an NVIDIA H200 took 70,
-/// 135, 208 and 258 µs with 128 channels, 49, 108, 147 and 251 µs with 64.
+/// 135, 208 and 258 µs with 128 channels, 49, 108, 147 and 251 µs with 64. Later kernels are faster (one and five
+/// take 54 and 184 or 40 and 141 µs); only which kind is the cheapest counts.
 fn costs_of(channels: usize) -> [f64; TILE_ROWS.len()] {
     match channels {
         64 => [1.0, 2.2, 3.0, 5.1],

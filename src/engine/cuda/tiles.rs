@@ -1,4 +1,4 @@
-//! Replicas shared out over tiles: the rows that one block steps by itself.
+//! Replicas shared out over tiles: the rows that one block, or one cluster of blocks, steps by itself.
 
 use super::tile_kinds::Kind;
 
@@ -75,7 +75,7 @@ mod tests {
         let by_blocks = rows_and_room
             .iter()
             .map(|&(rows, room)| kind(rows, 1, 132 * room, 132, cost(rows)));
-        let by_clusters = (clusters > 0).then(|| kind(16, 8, clusters, clusters, 0.6));
+        let by_clusters = (clusters > 0).then(|| kind(16, 8, clusters, clusters, 0.65));
         by_blocks.chain(by_clusters).collect()
     }
 
