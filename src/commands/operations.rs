@@ -146,7 +146,6 @@ mod tests {
         let stage_of = |stage, kernel| StageTime {
             stage,
             kernel,
-            launches: 1,
             time_ms: 1.0,
         };
         let thousands = |stage, kernel| {

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::potential::{ForceField, Term};
-use super::{Engine, Op};
+use super::{Engine, Op, check_count, no_slot};
 use crate::domain;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::math;
 use crate::random::{self, Stream};
 use crate::replica::{Fault, Parameters, Replica, Status};
@@ -133,15 +133,13 @@ impl<F: ForceField> Engine for HostEngine<F> {
         let there = self
             .slots
             .get_mut(slot)
-            .ok_or_else(|| no_such_slot(slot, slots))?;
+            .ok_or_else(|| no_slot(slot, slots))?;
         *there = Slot::new(replica.clone());
         Ok(())
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        if replicas.len() != self.slots.len() {
-            return Err(no_such_slot(replicas.len(), self.slots.len()));
-        }
+        check_count(replicas.len(), self.slots.len())?;
         for (replica, slot) in replicas.iter_mut().zip(&self.slots) {
             replica.clone_from(&slot.replica);
         }
@@ -178,10 +176,6 @@ impl<F: ForceField> Engine for HostEngine<F> {
         });
         Ok(())
     }
-}
-
-fn no_such_slot(slot: usize, slots: usize) -> Error {
-    Error::run(format!("slot {slot} asked of an engine with {slots} slots"))
 }
 
 /// Everything constant during an evaluation, and one thread's scratch.

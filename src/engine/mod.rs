@@ -213,3 +213,18 @@ pub fn open_double(
         no_gpu: None,
     })
 }
+
+/// Refuses a number of replicas that is not that of the slots.
+fn check_count(asked: usize, slots: usize) -> Result<()> {
+    if asked == slots {
+        return Ok(());
+    }
+    Err(Error::run(format!(
+        "{asked} replicas asked of an engine with {slots} slots"
+    )))
+}
+
+/// What an engine without that slot says.
+fn no_slot(slot: usize, slots: usize) -> Error {
+    Error::run(format!("slot {slot} asked of an engine with {slots} slots"))
+}

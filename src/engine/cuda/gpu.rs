@@ -102,8 +102,6 @@ pub struct StageTime {
     pub stage: &'static str,
     /// By which kernel.
     pub kernel: &'static str,
-    /// How often it was launched.
-    pub launches: usize,
     /// Time on the device, all launches together, ms.
     pub time_ms: f64,
 }
@@ -268,14 +266,10 @@ impl Gpu {
                 .iter_mut()
                 .find(|known| (known.stage, known.kernel) == (stage, kernel))
             {
-                Some(known) => {
-                    known.launches += 1;
-                    known.time_ms += time_ms;
-                }
+                Some(known) => known.time_ms += time_ms,
                 None => stages.push(StageTime {
                     stage,
                     kernel,
-                    launches: 1,
                     time_ms,
                 }),
             }

@@ -41,7 +41,7 @@ use self::layout::{Extent, molecule_tables, share_out};
 use self::tile_field::{TileArrays, TileField};
 use self::weights::Weights;
 use super::potential::Term;
-use super::{Engine, Op, Precision};
+use super::{Engine, Op, Precision, check_count, no_slot};
 use crate::error::{Error, Result};
 use crate::replica::{Parameters, Replica, ReplicaId};
 use crate::student::Student;
@@ -339,17 +339,6 @@ impl CudaEngine {
         self.gpu.synchronize()
     }
 
-    /// Refuses a number of replicas that is not that of the slots.
-    fn check_count(&self, replicas: &[Replica]) -> Result<()> {
-        let (asked, slots) = (replicas.len(), self.seats.len());
-        if asked == slots {
-            return Ok(());
-        }
-        Err(Error::run(format!(
-            "{asked} replicas asked of an engine with {slots} slots"
-        )))
-    }
-
     /// Begins to copy the state to the host, and does not wait for it.
     fn begin_snapshot(&mut self) -> Result<()> {
         let batches = self.batches.iter_mut();
@@ -384,9 +373,7 @@ impl Engine for CudaEngine {
     fn put(&mut self, slot: usize, replica: &Replica) -> Result<()> {
         let slots = self.seats.len();
         let Some(&(number, seat)) = self.seats.get(slot) else {
-            return Err(Error::run(format!(
-                "slot {slot} asked of an engine with {slots} slots"
-            )));
+            return Err(no_slot(slot, slots));
         };
         let batch = &mut self.batches[number].batch;
         if batch.molecule(seat) != replica.id.molecule {
@@ -397,7 +384,7 @@ impl Engine for CudaEngine {
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        self.check_count(replicas)?;
+        check_count(replicas.len(), self.seats.len())?;
         self.begin_snapshot()?;
         self.finish()?;
         self.end_snapshot(replicas)
@@ -426,7 +413,7 @@ impl Engine for CudaEngine {
         replicas: &mut [Replica],
         work: &mut dyn FnMut(&[Replica]) -> Result<()>,
     ) -> Result<Duration> {
-        self.check_count(replicas)?;
+        check_count(replicas.len(), self.seats.len())?;
         let started = Instant::now();
         self.begin_snapshot()?;
         let start = self.gpu.mark()?;

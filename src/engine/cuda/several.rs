@@ -9,8 +9,8 @@ use cudarc::driver::CudaEvent;
 
 use super::{CudaEngine, Gpu, Limits, StageTime, between, padding_of, wait_for};
 use crate::engine::potential::Term;
-use crate::engine::{Engine, Op};
-use crate::error::{Error, Result};
+use crate::engine::{Engine, Op, check_count, no_slot};
+use crate::error::Result;
 use crate::replica::{Parameters, Replica};
 use crate::student::Student;
 use crate::system::System;
@@ -95,16 +95,6 @@ impl SeveralGpus {
         members.map(|member| member.engine.gpu.mark()).collect()
     }
 
-    fn check_count(&self, replicas: &[Replica]) -> Result<()> {
-        let (asked, slots) = (replicas.len(), self.seats.len());
-        if asked == slots {
-            return Ok(());
-        }
-        Err(Error::run(format!(
-            "{asked} replicas asked of an engine with {slots} slots"
-        )))
-    }
-
     /// Waits for all GPUs.
     fn finish(&self) -> Result<()> {
         self.members
@@ -113,10 +103,10 @@ impl SeveralGpus {
     }
 
     fn seat(&self, slot: usize) -> Result<(usize, usize)> {
-        self.seats.get(slot).copied().ok_or_else(|| {
-            let slots = self.seats.len();
-            Error::run(format!("slot {slot} asked of an engine with {slots} slots"))
-        })
+        self.seats
+            .get(slot)
+            .copied()
+            .ok_or_else(|| no_slot(slot, self.seats.len()))
     }
 }
 
@@ -127,7 +117,7 @@ impl Engine for SeveralGpus {
     }
 
     fn snapshot(&mut self, replicas: &mut [Replica]) -> Result<()> {
-        self.check_count(replicas)?;
+        check_count(replicas.len(), self.seats.len())?;
         for member in &mut self.members {
             member.engine.begin_snapshot()?;
         }
@@ -159,7 +149,7 @@ impl Engine for SeveralGpus {
         replicas: &mut [Replica],
         work: &mut dyn FnMut(&[Replica]) -> Result<()>,
     ) -> Result<Duration> {
-        self.check_count(replicas)?;
+        check_count(replicas.len(), self.seats.len())?;
         let started = Instant::now();
         for member in &mut self.members {
             member.engine.begin_snapshot()?;

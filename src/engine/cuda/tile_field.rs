@@ -138,7 +138,6 @@ impl TileField {
         let stage = |(stage, &cycles): (&&'static str, &u64)| StageTime {
             stage,
             kernel: whole.first().map_or("", |launch| launch.kernel),
-            launches: whole.len(),
             time_ms: time_ms * cycles as f64 / sum,
         };
         Ok(stages.map(stage).collect())
