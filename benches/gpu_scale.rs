@@ -26,8 +26,8 @@ use gpu::{
 const SINGLE_REPLICAS_MAX: usize = 1 << 19;
 /// Rounds of one molecule on each of 132 multiprocessors.
 const CHANGEOVER_REPLICAS: [usize; 2] = [132, 1056];
-/// Carbon atoms of straight alkanes with 41 to 98 atoms.
-const CARBONS: [usize; 8] = [13, 14, 16, 18, 20, 21, 24, 32];
+/// Carbon atoms of straight alkanes with 41 to 131 atoms.
+const CARBONS: [usize; 10] = [13, 14, 16, 18, 20, 21, 24, 32, 42, 43];
 /// Steps after which bits are compared.
 const COMPARED_STEPS: u64 = 3;
 
@@ -123,7 +123,7 @@ fn step_s(engine: &mut dyn Engine) -> Result<f64> {
     Ok(times_s[MEASUREMENTS / 2])
 }
 
-/// Both paths up to 64 atoms, and the f32 kernels beyond.
+/// Both paths up to 128 atoms, and the f32 kernels beyond.
 fn changeover(student: &Student, replicas_max: usize) -> Result<()> {
     println!("\nalkane    atoms  replicas  tiles us/step  f32 us/step  f32 / tiles");
     for carbons in CARBONS {

@@ -96,6 +96,7 @@ def against_atoms(rows, title, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=pathlib.Path)
+    parser.add_argument("--pictures", default="replicas,atoms")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[1] / "docs")
     arguments = parser.parse_args()
     for result in arguments.results:
@@ -103,9 +104,10 @@ def main():
         cores = data["hardware"].get("cores")
         where = f"{cores} cores of an" if cores else "one"
         title = f"{where} {data['hardware']['name']}, PyTorch {data['torch'].split('+')[0]}, {data['weights']}"
-        for name, picture in (("replicas", against_replicas), ("atoms", against_atoms)):
+        pictures = {"replicas": against_replicas, "atoms": against_atoms}
+        for name in arguments.pictures.split(","):
             path = arguments.out / f"{result.stem}_{name}.svg"
-            picture(data["rows"], title, path)
+            pictures[name](data["rows"], title, path)
             print(f"{path}: {path.stat().st_size} bytes")
 
 

@@ -2,12 +2,13 @@
 //
 // The state of a tile (x, v, F in f64, what a step may have to return to, who the replicas are) is in
 // shared memory for all steps of a launch, laid out as the structures of sizes.cuh describe it, so the
-// integrator, the geometry and the sums are those of the other path.
+// integrator, the geometry and the sums are those of the other path.  Of a large tile what only the integrator
+// needs is in global memory.
 #include "domain.cu"
 #include "forces.cu"
 #include "geometry.cu"
 #include "repulsion.cu"
-#include "tile_readout.cu"
+#include "tile_parts.cu"
 
 constexpr int PIECES_MAX = 4;
 
@@ -31,28 +32,6 @@ struct Analytic {
     int wells;
 };
 
-enum TileStage : int {
-    STAGE_INTEGRATE, STAGE_PAIRS, STAGE_DENSITY, STAGE_UPDATE_1, STAGE_PHI, STAGE_MESSAGE, STAGE_UPDATE_2, STAGE_READOUT,
-    STAGE_UPDATE_2_BACKWARD, STAGE_MESSAGE_BACKWARD, STAGE_PHI_BACKWARD, STAGE_UPDATE_1_BACKWARD, STAGE_DENSITY_BACKWARD,
-    STAGE_FORCES, TILE_STAGES
-};
-
-// Cycles that the first block's first warp spent in each stage, where somebody asks.  Where a stage ends without a barrier,
-// waiting for slower warps counts in the next one.
-struct Stopwatch {
-    unsigned long long* cycles;  // (TILE_STAGES + 1,), the last of which is when the stage began; or absent
-
-    __device__ explicit Stopwatch(unsigned long long* cycles) : cycles(cycles) { lap(TILE_STAGES); }
-
-    // Nothing is kept in registers.
-    __device__ void lap(TileStage stage) {
-        if (cycles == nullptr || blockIdx.x != 0 || thread_once() != 0) return;
-        unsigned long long now = clock64();
-        if (stage < TILE_STAGES) cycles[stage] += now - cycles[TILE_STAGES];
-        cycles[TILE_STAGES] = now;
-    }
-};
-
 // Hands out consecutive arrays.
 struct Cursor {
     unsigned char* at;
@@ -71,35 +50,37 @@ __device__ __forceinline__ Tile<M, C> lay_out(unsigned char* scratch) {
     constexpr int ROWS = 16 * M, REPLICAS = ROWS;
     Tile<M, C> tile;
     tile.rank = 0, tile.exchanges = 0, tile.columns_asked = 0, tile.evaluations = 0;
-    // Eight-byte numbers, 39 a row.
-    Cursor cursor{tile_shared + Regions<M, C>::STATE};
+    tile.scratch = scratch + size_t(blockIdx.x) * Scratch<M, C>::BYTES;
+    tile.first = 0;
+    Cursor cursor{tile_shared + Regions<M, C>::STATE}, beyond{tile.scratch + Scratch<M, C>::STATE};
+    Cursor& seldom = Tile<M, C>::IN_PARTS ? beyond : cursor;
+    // Eight-byte numbers, 39 a row; of a large tile 10 and 30.
     for (State* state : {&tile.state, &tile.saved}) {
-        state->position_ang = cursor.take<double>(3 * ROWS);
-        state->velocity_ang_per_fs = cursor.take<double>(3 * ROWS);
-        state->force_ev_per_ang = cursor.take<double>(3 * ROWS);
-        state->energy_ev = cursor.take<double>(REPLICAS);
-        state->kinetic_ev = cursor.take<double>(REPLICAS);
-        state->bath_heat_ev = cursor.take<double>(REPLICAS);
+        Cursor& of = state == &tile.saved ? seldom : cursor;
+        state->position_ang = of.take<double>(3 * ROWS);
+        state->velocity_ang_per_fs = seldom.take<double>(3 * ROWS);
+        state->force_ev_per_ang = of.take<double>(3 * ROWS);
+        state->energy_ev = seldom.take<double>(REPLICAS);
+        state->kinetic_ev = seldom.take<double>(REPLICAS);
+        state->bath_heat_ev = seldom.take<double>(REPLICAS);
     }
     tile.energy_of_row_ev = cursor.take<double>(ROWS);
-    tile.batch.mass_amu = cursor.take<double>(ROWS);
-    tile.progress.fault_value = cursor.take<double>(REPLICAS);
+    tile.batch.mass_amu = seldom.take<double>(ROWS);
+    tile.progress.fault_value = seldom.take<double>(REPLICAS);
     tile.progress.step = cursor.take<unsigned long long>(REPLICAS);
-    tile.conditions.parameters = cursor.take<double>(3 * REPLICAS);
-    tile.reference_ev = cursor.take<double>(REPLICAS);
-    tile.adjacent = cursor.take<unsigned long long>(ROWS);
-    tile.noise = cursor.take<double>(2 * 3 * ROWS);
+    tile.conditions.parameters = seldom.take<double>(3 * REPLICAS);
+    tile.reference_ev = seldom.take<double>(REPLICAS);
+    tile.adjacent = cursor.take<unsigned long long>(AtomSet<M>::WORDS * ROWS);
+    tile.noise = seldom.take<double>(2 * 3 * ROWS);
 
-    // Four-byte numbers, 11 a row and one more.
+    // Four-byte numbers, 11 a row and one more; of a large tile 9 and 2.
     tile.batch.first_row = cursor.take<int>(REPLICAS + 1);
     tile.batch.replica = cursor.take<int>(ROWS);
     tile.batch.element = cursor.take<int>(ROWS);
     tile.count = cursor.take<int>(ROWS);
     tile.closest = cursor.take<int>(ROWS);
     tile.progress.fault = cursor.take<int>(4 * REPLICAS);
-    tile.conditions.identity = cursor.take<unsigned>(2 * REPLICAS);
-
-    tile.scratch = scratch + size_t(blockIdx.x) * Scratch<M, C>::BYTES;
+    tile.conditions.identity = seldom.take<unsigned>(2 * REPLICAS);
     return tile;
 }
 
@@ -196,28 +177,40 @@ __device__ __forceinline__ void evaluate_tile(const Tile<M, C>& tile, const Tile
     for (int replica = thread_once() / WARP; replica < tile.batch.replicas; replica += TILE_WARPS) inspect_tile_replica(tile, replica);
     watch.lap(STAGE_PAIRS);
 
-    tile_density(tile, student);
-    watch.lap(STAGE_DENSITY);
-    tile_update<M, C, 0>(tile, student);
-    watch.lap(STAGE_UPDATE_1);
-    tile_phi(tile, student);
-    watch.lap(STAGE_PHI);
-    tile_message(tile, student);
-    watch.lap(STAGE_MESSAGE);
-    tile_update<M, C, 1>(tile, student);
-    watch.lap(STAGE_UPDATE_2);
-    tile_readout(tile, student);
-    watch.lap(STAGE_READOUT);
-    tile_update_backward<M, C, 1>(tile, student);
-    watch.lap(STAGE_UPDATE_2_BACKWARD);
-    tile_message_backward(tile);
-    watch.lap(STAGE_MESSAGE_BACKWARD);
-    tile_phi_backward(tile, student);
-    watch.lap(STAGE_PHI_BACKWARD);
-    tile_update_backward<M, C, 0>(tile, student);
-    watch.lap(STAGE_UPDATE_1_BACKWARD);
-    tile_density_backward(tile, student);
-    watch.lap(STAGE_DENSITY_BACKWARD);
+    if constexpr (Tile<M, C>::IN_PARTS) {
+        parts_before_message(tile, student, watch);
+        tile_message(tile, student);
+        __syncthreads();
+        watch.lap(STAGE_MESSAGE);
+        parts_between_messages(tile, student, watch);
+        tile_message_backward(tile);
+        __syncthreads();
+        watch.lap(STAGE_MESSAGE_BACKWARD);
+        parts_after_message(tile, student, watch);
+    } else {
+        tile_density(tile, student);
+        watch.lap(STAGE_DENSITY);
+        tile_update<M, C, 0>(tile, student);
+        watch.lap(STAGE_UPDATE_1);
+        tile_phi(tile, student);
+        watch.lap(STAGE_PHI);
+        tile_message(tile, student);
+        watch.lap(STAGE_MESSAGE);
+        tile_update<M, C, 1>(tile, student);
+        watch.lap(STAGE_UPDATE_2);
+        tile_readout(tile, student);
+        watch.lap(STAGE_READOUT);
+        tile_update_backward<M, C, 1>(tile, student);
+        watch.lap(STAGE_UPDATE_2_BACKWARD);
+        tile_message_backward(tile);
+        watch.lap(STAGE_MESSAGE_BACKWARD);
+        tile_phi_backward(tile, student);
+        watch.lap(STAGE_PHI_BACKWARD);
+        tile_update_backward<M, C, 0>(tile, student);
+        watch.lap(STAGE_UPDATE_1_BACKWARD);
+        tile_density_backward(tile, student);
+        watch.lap(STAGE_DENSITY_BACKWARD);
+    }
 
     tile_forces(tile, student);
     __syncthreads();
@@ -277,7 +270,7 @@ __device__ __forceinline__ void step_tiles(const Tiles& tiles, const Program& pr
     if constexpr (C > 1) wait_for_cluster();
 }
 
-// The same for tiles of 16, 32, 48 and 64 rows: a row's bits are those of any of them.
+// The same for tiles of 16, 32, 48, 64 and 128 rows: a row's bits are those of any of them.
 extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<1>) step_tiles_16(
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
@@ -300,6 +293,12 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<4>) step
     Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
     Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
     step_tiles<4, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
+}
+
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, BLOCKS_BOUND<LARGE>) step_tiles_128(
+    Tiles tiles, Program program, TileStudent student, Batch batch, State state, Progress progress, Conditions conditions,
+    Analytic analytic, unsigned char* scratch, unsigned long long* cycles) {
+    step_tiles<LARGE, 1>(tiles, program, student, batch, state, progress, conditions, analytic, scratch, cycles);
 }
 
 // Sixteen rows by a cluster, for few replicas: each of its blocks makes the products of sixteen channels, and all of them

@@ -1,10 +1,13 @@
-// A tile: whole replicas of up to 64 atoms together, which one block steps by itself.
+// A tile: whole replicas of up to 128 atoms together, which one block steps by itself.
 //
 // The tile's state, features and their gradients stay in the block's shared memory for as many steps
 // as a launch makes.  Warp w owns channels 8w … 8w + 7 of every row in every product; within the
 // warp, lane 4g + t owns rows g and g + 8 of each sixteen and channels 2t and 2t + 1 of the eight.
 // So whatever is elementwise between products happens in one thread, and what the backward pass
 // needs again a thread writes for itself alone (`Own`).
+//
+// A large tile, of more than 64 rows, makes what stays in a row part by part, and messages in all of its rows together:
+// tile_parts.cu.
 //
 // For few replicas a cluster of blocks steps a tile of sixteen rows: block b owns the warps' columns 2b and 2b + 1, and what
 // the others need of them it puts into their shared memory (`share`).
@@ -116,22 +119,33 @@ struct alignas(16) Slots {
     Half unit[4][4][2][2]; // u as a right factor: (column, t, eight, one of neighbours 2t and 2t + 1), columns nothing, x, y, z
 };
 
+// Sixteens of rows that a block makes at once, of what stays in a row.  A tile of more is large: its parts take turns.
+constexpr int PART = 4, LARGE = 2 * PART;
+
 // Threads that have own words: in a cluster those of two warps that make columns, and of the one that makes tensors.
 template <int C>
 constexpr int OWN_THREADS = C == 1 ? TILE_THREADS : 3 * WARP;
 
-// What a tile keeps between stages, an array each.
-template <int M, int C>
+// What a tile of 16 W rows keeps between stages, an array each; Own is that of a part, if it has parts.
+template <int W, int C>
 struct Scratch {
-    static constexpr int ROWS = 16 * M;
-    static constexpr int OWN = 0;                                                     // (Own::WORDS, threads) words
-    static constexpr int V_BEFORE = OWN + Own<M>::WORDS * OWN_THREADS<C> * 4;         // (3, M, F) halves: vectors before the message
+    static constexpr int ROWS = 16 * W, M = W > PART ? PART : W;
+    static constexpr int OWN = 0, OWN_BYTES = Own<M>::WORDS * OWN_THREADS<C> * 4;      // (W/M, Own::WORDS, threads) words
+    static constexpr int V_BEFORE = OWN + W / M * OWN_BYTES;                          // (3, M, F) halves: vectors before the message
     static constexpr int DV_BEFORE = V_BEFORE + (C == 1 ? 3 * ROWS * CHANNELS * 2 : 0);  // (3, M, F) halves: the gradient by them
     static constexpr int SLOTS = DV_BEFORE + 3 * ROWS * CHANNELS * 2;                 // (M, M/16) slots: neighbours of each row, in sixteens
-    static constexpr int PARTIAL = SLOTS + ROWS * M * int(sizeof(Slots));             // (M, M) float4: gradients by pairs of the message
+    static constexpr int PARTIAL = SLOTS + ROWS * W * int(sizeof(Slots));             // (M, M) float4: gradients by pairs of the message
     static constexpr int GRADIENT = PARTIAL + ROWS * ROWS * int(sizeof(float4));      // (M, M) float4: dE/dd of a row and its partner, and r;
                                                                                       // at first repulsion's dE/dr
-    static constexpr int BYTES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
+    static constexpr int TABLES = GRADIENT + ROWS * ROWS * int(sizeof(float4));
+    // What waits while the other part is in shared memory, with the strides that it has there, and what of the state is
+    // not there.
+    static constexpr int Q = TABLES;                                                  // (M, F) floats: scalars, then their gradient
+    static constexpr int PHI = Q + ROWS * STRIDE_Q * 4;                               // (M, 3F) halves: φ, then its gradient
+    static constexpr int VECTORS = PHI + ROWS * STRIDE_PHI * 2;                       // (3, M, F) halves: behind the message, then g' ⊙ dv
+    static constexpr int H = VECTORS + 3 * ROWS * STRIDE_F * 2;                       // (M, F) halves: g ⊙ dq
+    static constexpr int STATE = H + ROWS * STRIDE_F * 2;
+    static constexpr int BYTES = W > PART ? (STATE + (ROWS + 1) * (8 * 30 + 4 * 2) + 15) / 16 * 16 : TABLES;
 };
 
 // Sixteen rows leave room in shared memory for what larger tiles keep in global memory, where a GPU has
@@ -150,21 +164,25 @@ constexpr int ROWS_TOGETHER = M == 1 ? 1 : 2;
 
 // Where in shared memory what is, for 16 M rows.  Regions that lie side by side serve as one where a
 // stage needs much: `phi` and `h` for densities, `h` and `x` for the vectors that a message makes,
-// `x` and `q` for the gradients by densities.
+// `x` and `q` for the gradients by densities.  Of a large tile it is what messages need of all rows: forward `v` and `phi`,
+// backward `v`, `h` and, in `x`, the rows that warps copy; its parts lie in the same place.
 template <int M, int C>
 struct Regions {
     static constexpr int ROWS = 16 * M;
-    // Vectors that warps copy in the message backward lie in x.
-    static constexpr int COPIED = C == 1 && !ON_CHIP<M, C> ? TILE_WARPS * ROWS_TOGETHER<M> * 3 * CHANNELS * 2 : 0;
+    static constexpr bool IN_PARTS = M > PART;
+    // Vectors that warps copy in the message backward lie in x, and φ where it has no place.
+    static constexpr int COPIED_OF_ROW = (IN_PARTS ? 6 : 3) * CHANNELS;
+    static constexpr int COPIED = C == 1 && !ON_CHIP<M, C> ? TILE_WARPS * ROWS_TOGETHER<M> * COPIED_OF_ROW * 2 : 0;
     static constexpr int V = 0;
     static constexpr int PHI = V + 3 * ROWS * STRIDE_F * 2;
-    static constexpr int H = PHI + ROWS * STRIDE_PHI * 2;
+    static constexpr int BEHIND_PHI = PHI + ROWS * STRIDE_PHI * 2;
+    static constexpr int H = IN_PARTS ? PHI : BEHIND_PHI;
     static constexpr int X = H + ROWS * STRIDE_F * 2;
-    static constexpr int Q = X + (ROWS * STRIDE_X * 2 > COPIED ? ROWS * STRIDE_X * 2 : COPIED);
-    static constexpr int FILTER = Q + ROWS * STRIDE_Q * 4;
+    static constexpr int Q = X + (IN_PARTS || ROWS * STRIDE_X * 2 < COPIED ? COPIED : ROWS * STRIDE_X * 2);
+    static constexpr int FILTER = IN_PARTS ? BEHIND_PHI : Q + ROWS * STRIDE_Q * 4;
     static constexpr int STATE = FILTER + RADIAL * 3 * CHANNELS * 2;
     // See lay_out: eight-byte and four-byte numbers for each row or replica.
-    static constexpr int EIGHTS = 39, FOURS = 11;
+    static constexpr int EIGHTS = IN_PARTS ? 10 : 39, FOURS = IN_PARTS ? 9 : 11;
     static constexpr int SCRATCH = (STATE + (ROWS + 1) * (8 * EIGHTS + 4 * FOURS) + 15) / 16 * 16;
     // What a cluster has besides: vectors three times more, because a block sends while others read, and its arrivals.
     static constexpr int SECOND = SCRATCH + (ON_CHIP<M, C> ? Scratch<M, C>::BYTES : 0);
@@ -176,7 +194,9 @@ struct Regions {
     static_assert(BYTES <= 227 << 10, "a block's shared memory");
     // Halves a row, as many in all tiles: in how many portions densities come is seen in the bits.
     static constexpr int FORWARD_DENSITIES = STRIDE_PHI + STRIDE_F, BACKWARD_DENSITIES = STRIDE_X + 2 * STRIDE_Q;
-    static_assert(3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
+    static_assert(IN_PARTS || 3 * ROWS * STRIDE_F * 2 <= Q - H, "the vectors that a message makes fit into h and x");
+    static_assert(!IN_PARTS || Q <= FILTER, "what the message backward needs of all rows fits beside the filters");
+    static_assert(!IN_PARTS || Regions<IN_PARTS ? PART : M, C>::FILTER <= FILTER, "a part leaves the filters where they are");
     static_assert(5 * ROWS * STRIDE_T <= ROWS * STRIDE_PHI, "gradients by tensors fit into phi");
     static_assert(C == 1 || (ON_CHIP<M, C> && M == 1), "a cluster steps a tile of sixteen rows");
     static_assert(C == 1 || (ROWS * STRIDE_PHI * 2 <= VECTORS && ROWS * BACKWARD_DENSITIES * 2 <= 2 * VECTORS && ROWS * STRIDE_X * 2 <= VECTORS), "what a cluster puts in the place of vectors");
@@ -218,9 +238,8 @@ constexpr int CLUSTER_BLOCKS = CLUSTER > 0 ? CLUSTER : 1;
 #define IN_CLUSTERS(blocks)
 #endif
 
-template <int M, int C>
-struct Tile {
-    static constexpr int ROWS = 16 * M;
+// The arrays of a tile, or of a part of it.
+struct TileArrays {
     unsigned rank;                 // which of C blocks this is
     mutable unsigned exchanges;    // how often they have shared what they made
     mutable unsigned columns_asked, evaluations;
@@ -229,37 +248,61 @@ struct Tile {
     Progress progress;
     Conditions conditions;
     unsigned char* scratch;        // as Scratch has it, unless it is ON_CHIP
+    int first;                     // row of the tile, of a part
     double* noise;                 // (2, M, 3) the bath's noise of the next steps, even ones and odd ones
     const double* reference_ev;    // (R,)
     double* energy_of_row_ev;      // (M,)
-    unsigned long long* adjacent;  // (M,) bit b: the replica's atom b is a neighbour
+    unsigned long long* adjacent;  // (M,) see AtomSet: the neighbours among the replica's atoms
     int* count;                    // (M,) slots in use, those of a molecule with all its atoms too; none of a replica that has failed
     int* closest;                  // (M,) the first atom that is too close, of those before this one, or −1
+};
+
+// 16 M rows of a tile that has 16 W.
+template <int M, int C, int W = M>
+struct Tile : TileArrays {
+    static constexpr int ROWS = 16 * M;
 
     // The compiler must see that these are shared memory, at fixed places: then an access is one
     // instruction, and nothing else can be meant by it.
     template <class T = Half>
     static __device__ T* at(int place) { return reinterpret_cast<T*>(tile_shared + place); }
     using At = Regions<M, C>;
-    static constexpr bool ALONE = C == 1;
+    using Kept = Scratch<W, C>;
+    static constexpr bool ALONE = C == 1, IN_PARTS = M > PART;
     static __device__ Half* v() { return at(At::V); }            // (3, M, F)
     static __device__ Half* phi() { return at(At::PHI); }        // (M, 3F)
+    __device__ Half* phi_before() const {                        // the same, when the message's backward pass begins
+        if constexpr (IN_PARTS)
+            return kept<Half>(Kept::PHI);
+        else
+            return phi();
+    }
     static __device__ Half* h() { return at(At::H); }            // (M, F)
     static __device__ Half* x() { return at(At::X); }            // (M, 2F + T)
-    static __device__ float* q() { return at<float>(At::Q); }    // (M, F)
+    __device__ float* q() const {                                // (M, F)
+        if constexpr (IN_PARTS)
+            return kept<float>(Kept::Q);
+        else
+            return at<float>(At::Q);
+    }
     static __device__ Half* filter() { return at(At::FILTER); }  // see copy_filter
 
     // What a block alone puts where it has just read something else, when all its warps are behind a barrier, a cluster
     // puts elsewhere.  Blocks share what they made in one exchange after the other, and nobody sends before its own warps
     // are done: who has the n-th from all others knows that they have read what they read before it, but not that they
     // have read what came with it.  So nothing may be sent where something is read between this exchange and the last.
-    static __device__ Half* made() { return at(ALONE ? At::H : At::SECOND); }         // (3, M, F) vectors behind the message,
+    __device__ Half* made() const {                                                   // (3, M, F) vectors behind the message,
+        if constexpr (IN_PARTS)
+            return kept<Half>(Kept::VECTORS);
+        else
+            return at(ALONE ? At::H : At::SECOND);
+    }
     static __device__ Half* v_last() { return at(ALONE ? At::V : At::SECOND); }       // where they stay,
     static __device__ Half* operand() { return at(ALONE ? At::X : At::THIRD); }       // (M, 2F + T) what the last update's gradients begin with
     static __device__ Half* by_u() { return at(ALONE ? At::V : At::SECOND); }         // (3, M, F) gradients by U,
     static __device__ Half* by_v() { return at(ALONE ? At::H : At::THIRD); }          // by V,
     static __device__ Half* dv() { return at(ALONE ? At::V : At::FOURTH); }           // by v, times a gate,
-    static __device__ Half* by_phi() { return at(ALONE ? At::PHI : At::SECOND); }     // (M, 3F) by φ,
+    __device__ Half* by_phi() const { return ALONE ? phi_before() : at(At::SECOND); } // (M, 3F) by φ,
     static __device__ Half* by_density() { return at(ALONE ? At::X : At::SECOND); }   // and by densities
 
     __device__ Arrivals* arrivals(unsigned which) const { return at<Arrivals>(At::ARRIVALS) + which; }
@@ -268,17 +311,21 @@ struct Tile {
     template <class T>
     __device__ T* kept(int place) const {
         if constexpr (ON_CHIP<M, C>)
-            return reinterpret_cast<T*>(tile_shared + Regions<M, C>::SCRATCH + place);
+            return reinterpret_cast<T*>(tile_shared + At::SCRATCH + place);
         else
             return reinterpret_cast<T*>(scratch + place);
     }
+    __device__ int first_row() const { return M == W ? 0 : first; }
+    __device__ unsigned* own() const { return kept<unsigned>(Kept::OWN) + first_row() / ROWS * (Kept::OWN_BYTES / 4); }
     // Vectors before the message, and the gradients by them.
-    static constexpr int STRIDE_BEFORE = ALONE ? CHANNELS : ROW_F<C>, AXIS_BEFORE = ROWS * (ALONE ? CHANNELS : STRIDE_F);
-    __device__ Half* v_before() const { return ALONE ? kept<Half>(Scratch<M, C>::V_BEFORE) : v(); }
-    __device__ Half* dv_before() const { return kept<Half>(Scratch<M, C>::DV_BEFORE); }
-    __device__ Slots* slots(int row) const { return kept<Slots>(Scratch<M, C>::SLOTS) + row * M; }
-    __device__ float4* partial(int row, int slot) const { return kept<float4>(Scratch<M, C>::PARTIAL) + row * ROWS + slot; }
-    __device__ float4& gradient(int row, int partner) const { return kept<float4>(Scratch<M, C>::GRADIENT)[row * ROWS + partner]; }
+    static constexpr int STRIDE_BEFORE = ALONE ? CHANNELS : ROW_F<C>, AXIS_BEFORE = 16 * W * (ALONE ? CHANNELS : STRIDE_F);
+    static constexpr int AXIS_BY = 16 * W * CHANNELS;
+    __device__ Half* v_before() const { return ALONE ? kept<Half>(Kept::V_BEFORE) + first_row() * CHANNELS : v(); }
+    __device__ Half* dv_before() const { return kept<Half>(Kept::DV_BEFORE) + first_row() * CHANNELS; }
+    __device__ Slots* slots(int row) const { return kept<Slots>(Kept::SLOTS) + (first_row() + row) * W; }
+    __device__ float4* partial(int row, int slot) const { return kept<float4>(Kept::PARTIAL) + (first_row() + row) * 16 * W + slot; }
+    // The partner is a row of the whole tile, as slots have it.
+    __device__ float4& gradient(int row, int partner) const { return kept<float4>(Kept::GRADIENT)[(first_row() + row) * 16 * W + partner]; }
 };
 
 __device__ inline unsigned& word(Half* array, int index) { return *reinterpret_cast<unsigned*>(array + index); }

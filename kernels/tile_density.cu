@@ -101,8 +101,8 @@ constexpr int ELEMENTS_IN_HAND = 3;
 // with the neighbours inside: components are rows, radial functions columns.  `store` gets numbers k and
 // k + 1 of component c and element e.  `ahead` has the first neighbours, and in the end those of row `next`: they come
 // from far, so they are asked for before the ones at hand are summed up.
-template <int M, int C, class Store>
-__device__ __forceinline__ void densities_of(const Tile<M, C>& tile, int elements, int row, int next, unsigned lane, Sixteen& ahead, Store store) {
+template <int M, int C, class Store, int W>
+__device__ __forceinline__ void densities_of(const Tile<M, C, W>& tile, int elements, int row, int next, unsigned lane, Sixteen& ahead, Store store) {
     int g = lane / 4, t = lane % 4, count = tile.count[row];
     const Slots* slots = tile.slots(row);
     for (int first = 0; first < elements; first += ELEMENTS_IN_HAND) {
@@ -152,8 +152,8 @@ __device__ __forceinline__ void densities_of(const Tile<M, C>& tile, int element
     }
 }
 
-template <int M, int C>
-__device__ __forceinline__ void tile_density(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int W>
+__device__ __forceinline__ void tile_density(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     Place<C> place(tile.rank);
     ByHalves<M, C> by_halves(tile.rank);

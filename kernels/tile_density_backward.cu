@@ -25,8 +25,8 @@ __device__ inline void harmonics_backward_of(int t, const float (&u)[3], float3 
 
 // Gradients by q and v, times the gates, are in `h` and `v`, those by t in `phi`; pairs get
 // their gradients, the message's parts too.
-template <int M, int C>
-__device__ __forceinline__ void tile_density_backward(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int W>
+__device__ __forceinline__ void tile_density_backward(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     const DensityComponents components(student.elements, Regions<M, C>::BACKWARD_DENSITIES, ROWS);
 

@@ -90,13 +90,14 @@ struct MessageSums {
     }
 };
 
-// New vectors of a block alone go to `h` and `x` until all old ones were read; these are kept in `v_before`.
+// New vectors of a block alone go to `h` and `x` until all old ones were read; these are kept in `v_before`.  Those of a large
+// tile wait in global memory, with q, for the part that they belong to.
 template <int M, int C>
 __device__ __forceinline__ void tile_message(const Tile<M, C>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M;
     MessageRows<C> rows(tile);
     sum_messages(tile, MessageSums<M, C>(tile, student, rows.block, lane_of_warp()), rows);
-    if constexpr (C > 1) return;
+    if constexpr (C > 1 || Tile<M, C>::IN_PARTS) return;
     __syncthreads();
     for (int n = thread_once(); n < 3 * ROWS * CHANNELS / 8; n += TILE_THREADS) {
         int row = n / (CHANNELS / 8), f8 = n % (CHANNELS / 8) * 8;

@@ -81,7 +81,7 @@ struct SenderSums {
         lane.take(all, sum);
         if (!lane.has_row(rows)) return;
         int row = lane.row(first, rows), at = row * ROW_PHI<C> + lane.at;
-        float phi_c = float_of(tile.phi()[at + 2 * ALL_CHANNELS<C>]), by_phi_c = 0.0f;
+        float phi_c = float_of(tile.phi_before()[at + 2 * ALL_CHANNELS<C>]), by_phi_c = 0.0f;
 #pragma unroll
         for (int axis = 0; axis < 3; axis++) {
             by_phi_c = fmaf(all[2 + axis], float_of(own.v[axis]), by_phi_c);
@@ -103,8 +103,10 @@ __device__ __forceinline__ void message_backward_by_senders(const Tile<M, C>& ti
 // Where a lane reads in the channels of one block what gradients by the pairs of a row need.
 template <int M, int C>
 struct MessagePlace {
-    // Rows and axes of the vectors before the message, of which a block alone copies those of a warp's rows to shared memory.
-    static constexpr bool COPIED = C == 1 && !ON_CHIP<M, C>;
+    // Rows and axes of the vectors before the message, of which a block alone copies those of a warp's rows to shared memory,
+    // and of a large tile φ with them.
+    static constexpr bool COPIED = C == 1 && !ON_CHIP<M, C>, WITH_PHI = Tile<M, C>::IN_PARTS;
+    static constexpr int ROW_OF_PHI = WITH_PHI ? 3 * CHANNELS : ROW_PHI<C>;
     static constexpr int ROW = COPIED ? 3 * CHANNELS : Tile<M, C>::STRIDE_BEFORE;
     static constexpr int AXIS = COPIED ? CHANNELS : Tile<M, C>::AXIS_BEFORE;
     const Half *filter, *phi, *v;  // the latter so that one of their matrices has the same eight channels in all rows
@@ -112,11 +114,15 @@ struct MessagePlace {
 
     // `first` is the first of the rows whose vectors the warp has copied.
     __device__ MessagePlace(const Tile<M, C>& tile, int first, int row, const Slots& slots, unsigned lane)
-        : filter(filter_at(tile, 0, 0, lane)), phi(tile.phi() + row * ROW_PHI<C> + lane / 8 % 2 * EIGHT<C>),
+        : filter(filter_at(tile, 0, 0, lane)),
+          phi((WITH_PHI ? copied_phi(tile) + (row - first) * ROW_OF_PHI : tile.phi() + row * ROW_OF_PHI) + lane / 8 % 2 * EIGHT<C>),
           v((COPIED ? copied(tile) + (row - first) * ROW : tile.v_before() + row * ROW) + lane / 16 * AXIS + lane / 8 % 2 * EIGHT<C>),
           neighbours(row_of(slots, lane / 8 % 2 * 8 + lane % 8) * ROW_F<C> + lane / 16 * EIGHT<C>) {}
 
-    static __device__ Half* copied(const Tile<M, C>& tile) { return tile.x() + thread_once() / WARP * (ROWS_TOGETHER<M> * 3 * CHANNELS); }
+    static __device__ Half* copied(const Tile<M, C>& tile) {
+        return tile.x() + thread_once() / WARP * (ROWS_TOGETHER<M> * Regions<M, C>::COPIED_OF_ROW);
+    }
+    static __device__ Half* copied_phi(const Tile<M, C>& tile) { return copied(tile) + ROWS_TOGETHER<M> * 3 * CHANNELS; }
     // The vectors of R rows come from far: all lanes may read them when this returns.
     template <int R>
     static __device__ void copy(const Tile<M, C>& tile, int row, unsigned lane) {
@@ -125,6 +131,8 @@ struct MessagePlace {
             for (int n = lane; n < R * 3 * EIGHTS; n += WARP) {
                 int r = n / (3 * EIGHTS), axis = n / EIGHTS % 3;
                 copy_sixteen_bytes(copied(tile) + 8 * n, tile.v_before() + (axis * 16 * M + row + r) * CHANNELS + n % EIGHTS * 8);
+                if constexpr (WITH_PHI)
+                    copy_sixteen_bytes(copied_phi(tile) + 8 * n, tile.phi_before() + (row + r) * STRIDE_PHI + n % (3 * EIGHTS) * 8);
             }
             wait_for_copies();
         }
@@ -193,7 +201,7 @@ __device__ __forceinline__ void add_pairs(MessageByPairs (&of)[R], const Tile<M,
     // Right factors φ W: (channels 0 … 7 and 8 … 15, radial functions 0 … 7 and 8 … 15)
     auto times_phi = [&](int r, int part) {
         unsigned phi[2];
-        load_matrices(phi, place.phi + r * ROW_PHI<C> + part * ALL_CHANNELS<C>);
+        load_matrices(phi, place.phi + r * MessagePlace<M, C>::ROW_OF_PHI + part * ALL_CHANNELS<C>);
 #pragma unroll
         for (int i = 0; i < 4; i++) by_phi[r][i] = times(w[i], phi[i % 2]);
     };

@@ -1,8 +1,8 @@
 // The pairs of a tile: geometry.cu, domain.cu, repulsion.cu, radial.cu, dispersion.cu and forces.cu's formulas.
 //
 // Half a warp has a row: few molecules fill a whole one.  A neighbour gets its slot, with all that the
-// network sees of it, from the lane that found it.  A row's neighbours are 64 bits, so that sets of
-// atoms are words; pairs of rows are a table of 64 × 64.
+// network sees of it, from the lane that found it.  A row's neighbours are bits, so that sets of
+// atoms are words; pairs of rows are a table.
 //
 //     B_k(r) = √(2/r_c) · sin(kπr/r_c)/r · f(r), with a core · (1 − s(r/r_sw)), and B'_k: radial.cu
 //
@@ -12,7 +12,7 @@
 // sixteen, of which each row has one at least, stand for the row itself.  Where rows have all atoms of a small molecule in
 // their slots, the row itself and those beyond the cut-off are among them.
 //
-// Shapes: positions (M, 3) → slots (M, 64);  gradients (M, 64), positions → forces (M, 3), energies (M,)
+// Shapes: positions (M, 3) → slots (M, M);  gradients (M, M), positions → forces (M, 3), energies (M,)
 #pragma once
 #include "dispersion.cu"
 #include "repulsion.cu"
@@ -25,6 +25,48 @@ __device__ inline double sum_over_half(double x) {
     for (int distance = HALF_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(WHOLE_WARP, x, distance);
     return x;
 }
+
+// Some of a molecule's atoms, of which there are up to 16 M.
+template <int M>
+struct AtomSet {
+    static constexpr int WORDS = (M + 3) / 4;
+    unsigned long long word[WORDS] = {};
+
+    AtomSet() = default;
+    __device__ explicit AtomSet(const unsigned long long* words) {
+#pragma unroll
+        for (int n = 0; n < WORDS; n++) word[n] = words[n];
+    }
+    __device__ void write(unsigned long long* words) const {
+#pragma unroll
+        for (int n = 0; n < WORDS; n++) words[n] = word[n];
+    }
+    __device__ bool has(int atom) const {
+        if constexpr (WORDS == 1) return word[0] >> atom & 1;
+        return (atom < 64 ? word[0] : word[WORDS - 1]) >> atom % 64 & 1;
+    }
+    // Adds those of sixteen atoms whose bits are set.
+    __device__ void add(unsigned bits, int sixteen) {
+        unsigned long long more = (unsigned long long)bits << HALF_WARP * (WORDS == 1 ? sixteen : sixteen % 4);
+        if (WORDS == 1 || sixteen < 4)
+            word[0] |= more;
+        else
+            word[WORDS - 1] |= more;
+    }
+    __device__ void join(const AtomSet& others) {
+#pragma unroll
+        for (int n = 0; n < WORDS; n++) word[n] |= others.word[n];
+    }
+    // The first atom that is missing.
+    __device__ int first_missing() const {
+#pragma unroll
+        for (int n = 0; n + 1 < WORDS; n++)
+            if (~word[n] != 0) return 64 * n + __ffsll(~word[n]) - 1;
+        // None gives −1.
+        int bit = __ffsll(~word[WORDS - 1]) - 1;
+        return bit < 0 ? -1 : 64 * (WORDS - 1) + bit;
+    }
+};
 
 // The row of a half warp in a round, and the atoms of its replica; the halves go through rounds together.
 struct HalfRow {
@@ -83,7 +125,7 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
         Slots* slots = tile.slots(row);
         bool whole = has_all_atoms(of.atoms);
         int element = of.exists ? batch.element[row] : 0, count = 0, closest = -1;
-        unsigned long long adjacent = 0;
+        AtomSet<M> adjacent;
         double energy = 0.0;
 #pragma unroll 1
         for (int round = 0; round < of.rounds; round++) {
@@ -113,13 +155,13 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
                 tile.gradient(row, partner) = {0.0f, 0.0f, repulsion.slope_ev_per_ang, r};
             }
             count += __popc(near_lanes);
-            adjacent |= (unsigned long long)near_lanes << HALF_WARP * round;
+            adjacent.add(near_lanes, round);
         }
         energy = sum_over_half(energy);
         if (!of.exists) continue;
         for (int n = whole ? of.lane : count + of.lane; n < max(16, (count + 15) / 16 * 16); n += HALF_WARP) {
             bool atom = whole && n < of.atoms;
-            if (atom && (adjacent >> n & 1)) continue;
+            if (atom && adjacent.has(n)) continue;
             int partner = atom ? of.first_row + n : row;
             write_slot(slots[n / 16], n % 16, {0.0f, 0.0f, 0.0f}, partner, batch.element[partner], SlotWords(), SlotWords());
             if (atom) tile.gradient(row, partner) = {0.0f, 0.0f, 0.0f, 1.0f};
@@ -127,7 +169,7 @@ __device__ __forceinline__ void tile_pairs(const Tile<M, C>& tile, const TileStu
         if (of.lane != 0) continue;
         tile.count[row] = whole && running ? of.atoms : count;
         tile.closest[row] = closest;
-        tile.adjacent[row] = adjacent;
+        adjacent.write(tile.adjacent + row * AtomSet<M>::WORDS);
         tile.energy_of_row_ev[row] = energy;
     }
 }
@@ -147,25 +189,34 @@ __device__ __forceinline__ void inspect_tile_replica(const Tile<M, C>& tile, int
 
     // Atoms that atom 0 reaches: who is a neighbour of one that was reached is reached.
     unsigned closest = NOBODY;
-    unsigned long long neighbours[2] = {0, 0};
-    for (int i = 0; i < 2; i++) {
+    constexpr int WORDS = AtomSet<M>::WORDS;
+    AtomSet<M> neighbours[2 * WORDS];
+#pragma unroll
+    for (int i = 0; i < 2 * WORDS; i++) {
         int j = lane + WARP * i;
         if (j >= atoms) break;
-        neighbours[i] = tile.adjacent[first_row + j];
+        neighbours[i] = AtomSet<M>(tile.adjacent + (first_row + j) * WORDS);
         int with = tile.closest[first_row + j];
         if (with >= 0 && closest == NOBODY) closest = unsigned(j) << 16 | unsigned(with);
     }
     closest = least_over_warp(closest);
-    unsigned long long reached = 1, before = 0;
-    while (reached != before) {
-        before = reached;
-        unsigned long long more = 0;
-        for (int i = 0; i < 2; i++)
-            if (reached >> (lane + WARP * i) & 1) more |= neighbours[i];
-        reached |= __reduce_or_sync(WHOLE_WARP, unsigned(more));
-        reached |= (unsigned long long)__reduce_or_sync(WHOLE_WARP, unsigned(more >> 32)) << 32;
+    AtomSet<M> reached;
+    reached.add(1, 0);
+    for (bool grew = true; grew;) {
+        AtomSet<M> more;
+#pragma unroll
+        for (int i = 0; i < 2 * WORDS; i++)
+            if (reached.has(lane + WARP * i)) more.join(neighbours[i]);
+        grew = false;
+#pragma unroll
+        for (int n = 0; n < WORDS; n++) {
+            unsigned long long before = reached.word[n];
+            reached.word[n] |= __reduce_or_sync(WHOLE_WARP, unsigned(more.word[n]));
+            reached.word[n] |= (unsigned long long)__reduce_or_sync(WHOLE_WARP, unsigned(more.word[n] >> 32)) << 32;
+            grew = grew || reached.word[n] != before;
+        }
     }
-    int stray = __ffsll(~reached) - 1;  // −1 for 64 atoms, all of them reached
+    int stray = reached.first_missing();
 
     if (lane != 0) return;
     if (!all_finite) {
@@ -192,13 +243,14 @@ __device__ __forceinline__ void tile_forces(const Tile<M, C>& tile, const TileSt
 #pragma unroll 1
     for (int first = thread_once() / WARP * 2; first < tile.batch.rows; first += 2 * TILE_WARPS) {
         HalfRow of(tile.batch, first, lane);
-        unsigned long long adjacent = of.exists ? tile.adjacent[of.row] : 0;
+        AtomSet<M> adjacent;
+        if (of.exists) adjacent = AtomSet<M>(tile.adjacent + of.row * AtomSet<M>::WORDS);
         double force[3] = {0.0, 0.0, 0.0}, energy = 0.0;
         for (int round = 0; round < of.rounds; round++) {
             int b = HALF_WARP * round + of.lane, partner = of.first_row + b;
             // They come while dispersion is made.
             float4 there = {0.0f, 0.0f, 0.0f, 0.0f}, back = there;
-            if (adjacent >> b & 1) there = tile.gradient(of.row, partner), back = tile.gradient(partner, of.row);
+            if (adjacent.has(b)) there = tile.gradient(of.row, partner), back = tile.gradient(partner, of.row);
             if (student.dispersion && b < of.atoms) {
                 int elements = tile.batch.element[of.row] * student.elements + tile.batch.element[partner];
                 const double* x = tile.state.position_ang;

@@ -4,8 +4,8 @@
 #include "tile_update_backward.cu"
 
 // φ = silu(q W + w) W' + w', from `x` to `phi`.
-template <int M, int C>
-__device__ __forceinline__ void tile_phi(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int W>
+__device__ __forceinline__ void tile_phi(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place<C> place(tile.rank);
     auto part_of = [&](int part) { return part * TILE_WARPS + place.group; };
@@ -49,8 +49,8 @@ __device__ __forceinline__ void tile_phi(const Tile<M, C>& tile, const TileStude
 }
 
 // Bytes of the gradients by pairs that other blocks of a cluster send: one sixteen for each of their rows.
-template <int M, int C>
-__device__ __forceinline__ int bytes_of_partials(const Tile<M, C>& tile) {
+template <int M, int C, int W>
+__device__ __forceinline__ int bytes_of_partials(const Tile<M, C, W>& tile) {
     if (C == 1 || threadIdx.x >= WARP) return 0;
     int row = threadIdx.x;
     bool others = row < tile.batch.rows && row % C != tile.rank && tile.count[row] > 0;
@@ -59,8 +59,8 @@ __device__ __forceinline__ int bytes_of_partials(const Tile<M, C>& tile) {
 
 // The gradient by φ is in `by_phi`; adds that by q to `q`.  Meanwhile the gradient by v of a block alone goes from
 // `dv_before` to `v`: it returns with these copies on their way, and the next update's backward pass waits for them.
-template <int M, int C>
-__device__ __forceinline__ void tile_phi_backward(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int W>
+__device__ __forceinline__ void tile_phi_backward(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16;
     Place<C> place(tile.rank);
     auto part_of = [&](int part) { return part * TILE_WARPS + place.group; };
@@ -68,16 +68,17 @@ __device__ __forceinline__ void tile_phi_backward(const Tile<M, C>& tile, const 
     hidden_backward(tile, place, out, tile.by_phi(), STRIDE_PHI, 2, bytes_of_partials(tile), [&] {
         ask_for<1, DEPTH>(tile, student.phi_hidden.matrix.backward);
         if (C > 1) return;
-        constexpr int ROWS = 3 * Tile<M, C>::ROWS, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
+        constexpr int ROWS = 3 * 16 * M, EIGHTS = CHANNELS / 8, AT_ONCE = TILE_THREADS / EIGHTS;
         int first_row = place.thread / EIGHTS, f8 = place.thread % EIGHTS * 8;
 #pragma unroll
         for (int first = 0; first < ROWS; first += AT_ONCE) {
             int row = first + first_row;
             if (ROWS % AT_ONCE != 0 && row >= ROWS) break;
+            int before = (M == W ? row * CHANNELS : row / (16 * M) * Tile<M, C, W>::AXIS_BY + row % (16 * M) * CHANNELS) + f8;
             if constexpr (ON_CHIP<M, C>)
-                eight(tile.v(), row * STRIDE_F + f8) = eight(tile.dv_before(), row * CHANNELS + f8);
+                eight(tile.v(), row * STRIDE_F + f8) = eight(tile.dv_before(), before);
             else
-                copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + row * CHANNELS + f8);
+                copy_sixteen_bytes(tile.v() + row * STRIDE_F + f8, tile.dv_before() + before);
         }
     });
     Columns<1, DEPTH, C> hidden(tile, student.phi_hidden.matrix.backward, part_of, place);

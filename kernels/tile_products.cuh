@@ -60,8 +60,8 @@ template <int N, int DEPTH, int C>
 struct OwnColumns {
     uint2 in_hand[DEPTH][N];
 
-    template <int M, class GroupOf, class At>
-    __device__ OwnColumns(const Tile<M, C>&, const Packed& matrix, GroupOf group_of, const At&) {
+    template <int M, class GroupOf, class At, int W>
+    __device__ OwnColumns(const Tile<M, C, W>&, const Packed& matrix, GroupOf group_of, const At&) {
 #pragma unroll
         for (int n = 0; n < N; n++) {
             const uint2* group = matrix.group(group_of(n));
@@ -75,14 +75,14 @@ struct OwnColumns {
 
 // In a cluster, where few warps have columns, all threads of a block copy its own to shared memory while the product
 // before is made.
-template <int M, int C>
-__device__ inline Half* columns_asked_for(const Tile<M, C>& tile, int before) {
+template <int M, int C, int W>
+__device__ inline Half* columns_asked_for(const Tile<M, C, W>& tile, int before) {
     return tile.columns(tile.columns_asked - before);
 }
 // Asks for the next product's: the block's two groups of eight of each of N matrices that lie side by side, and, of
 // those behind them, a single one for its tensors.
-template <int N, int DEPTH, bool TENSORS = false, int M, int C>
-__device__ __forceinline__ void ask_for(const Tile<M, C>& tile, const Packed& matrix) {
+template <int N, int DEPTH, bool TENSORS = false, int M, int C, int W>
+__device__ __forceinline__ void ask_for(const Tile<M, C, W>& tile, const Packed& matrix) {
     if constexpr (C > 1) {
         constexpr int GROUP = DEPTH * WARP / 2, COUNT = 2 * N * GROUP, ALL = COUNT + (TENSORS ? GROUP : 0);  // of sixteen bytes
         static_assert(ALL * 16 <= Regions<M, C>::COLUMNS_BYTES, "columns of a product");
@@ -100,8 +100,8 @@ template <int N, int DEPTH, int C>
 struct CopiedColumns {
     const uint2* mine;
 
-    template <int M, class GroupOf, class At>
-    __device__ CopiedColumns(const Tile<M, C>& tile, const Packed&, GroupOf, const At& place)
+    template <int M, class GroupOf, class At, int W>
+    __device__ CopiedColumns(const Tile<M, C, W>& tile, const Packed&, GroupOf, const At& place)
         : mine(reinterpret_cast<const uint2*>(columns_asked_for(tile, 0)) + place.group_of_block() * DEPTH * WARP + place.lane_of_columns()) {}
 
     __device__ uint2 of(int k, int n) const { return mine[(2 * n * DEPTH + k) * WARP]; }

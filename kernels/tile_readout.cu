@@ -5,8 +5,8 @@
 // Shapes: q (M, F) → adds to E (M,); the gradient by q in `q`
 #include "tile_message_backward.cu"
 
-template <int M, int C>
-__device__ __forceinline__ void tile_readout(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int W>
+__device__ __forceinline__ void tile_readout(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int DEPTH = CHANNELS / 16, GROUPS = TILE_WARPS / 2;
     // Hidden units are few: each block of a cluster makes all of them.
     ByHalves<M, 1> by_halves(0);

@@ -33,8 +33,8 @@ __device__ inline bool has_all_atoms(int atoms) { return atoms <= 16; }
 
 // Asks for a row's slots from `start` on, sixteen of them, a while before they are read, where they come from far.  It takes
 // no registers.
-template <int M, int C>
-__device__ inline void prefetch_slots(const Tile<M, C>& tile, int row, int start, unsigned lane) {
+template <int M, int C, int W>
+__device__ inline void prefetch_slots(const Tile<M, C, W>& tile, int row, int start, unsigned lane) {
     constexpr int LINE = 128, LINES = sizeof(Slots) / LINE;
     static_assert(sizeof(Slots) % LINE == 0 && LINES <= WARP, "a lane asks for a line");
     if constexpr (!ON_CHIP<M, C>)

@@ -39,8 +39,8 @@ struct TileMixed {
 
 // Hidden units of a sixteen of rows, silu(x) of x = sum + bias, into `h`; x itself is kept for
 // the gradients by it.
-template <int M, int C>
-__device__ __forceinline__ void hide(const Tile<M, C>& tile, const Place<C>& place, int m, int slot, const float (&sum)[4], float2 bias) {
+template <int M, int C, int W>
+__device__ __forceinline__ void hide(const Tile<M, C, W>& tile, const Place<C>& place, int m, int slot, const float (&sum)[4], float2 bias) {
     Half* h = place.in(tile.h(), STRIDE_F, m);
     unsigned before[2];
 #pragma unroll
@@ -57,8 +57,8 @@ constexpr int SIXTEENS = M % 2 == 0 ? 2 : 1;
 
 // Updates and message networks begin with a barrier, before which they ask for weights; what needs none behind them ends
 // without one.
-template <int M, int C, int LAYER>
-__device__ __forceinline__ void tile_update(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int LAYER, int W>
+__device__ __forceinline__ void tile_update(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     constexpr int INPUTS = 2 * DEPTH + (FIRST ? TENSOR_CHANNELS / 16 : 0), OUTPUTS = LAST ? 2 : 3;

@@ -4,8 +4,8 @@
 #include "tile_update.cu"
 
 // The gradients by x of a sixteen of rows, what was before the silu, from those by the hidden units.
-template <int M, int C>
-__device__ __forceinline__ void hide_backward(const Tile<M, C>& tile, const Place<C>& place, int m, const unsigned (&before)[2],
+template <int M, int C, int W>
+__device__ __forceinline__ void hide_backward(const Tile<M, C, W>& tile, const Place<C>& place, int m, const unsigned (&before)[2],
                                               const float (&sum)[4]) {
     Half* h = place.in(tile.h(), STRIDE_F, m);
 #pragma unroll
@@ -19,8 +19,8 @@ __device__ __forceinline__ void hide_backward(const Tile<M, C>& tile, const Plac
 
 // The gradients by what was before the silu of a network, from those by its outputs in `x`.  They are shared first, with
 // `more` bytes beside them, and `meanwhile` comes behind that.
-template <int M, int C, int DEPTH, class Meanwhile>
-__device__ __forceinline__ void hidden_backward(const Tile<M, C>& tile, const Place<C>& place, const Columns<1, DEPTH, C>& out, Half* x,
+template <int M, int C, int DEPTH, class Meanwhile, int W>
+__device__ __forceinline__ void hidden_backward(const Tile<M, C, W>& tile, const Place<C>& place, const Columns<1, DEPTH, C>& out, Half* x,
                                                 int stride, int network, int more, Meanwhile meanwhile) {
     unsigned words[SIXTEENS<M>][2];
     auto ask = [&](int m) {
@@ -49,8 +49,8 @@ __device__ __forceinline__ void hidden_backward(const Tile<M, C>& tile, const Pl
 // this update's q in `q` and
 //   layer 1: g ⊙ dq in `h`, g' ⊙ dv in `v`, dv in `dv_before`: what the message's backward pass reads;
 //   layer 0: g0 ⊙ dq in `h`, g1 ⊙ dv in `v`, g2 ⊙ dt in `phi`: what the density's reads.
-template <int M, int C, int LAYER>
-__device__ __forceinline__ void tile_update_backward(const Tile<M, C>& tile, const TileStudent& student) {
+template <int M, int C, int LAYER, int W>
+__device__ __forceinline__ void tile_update_backward(const Tile<M, C, W>& tile, const TileStudent& student) {
     constexpr int ROWS = 16 * M, DEPTH = CHANNELS / 16;
     constexpr bool FIRST = LAYER == 0, LAST = LAYER == 1;
     const TileUpdate& update = student.update[LAYER];
@@ -67,7 +67,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M, C>& tile, con
     constexpr int STRIDE = LAST ? STRIDE_X : STRIDE_PHI, ROW = LAST ? ROW_X<C> : ROW_PHI<C>;
     // The gradient by v; a cluster has it of its own channels, where the message has left it.
     Half* by_vectors = C == 1 ? tile.v() : tile.dv_before();
-    constexpr int STRIDE_BY = C == 1 ? STRIDE_F : CHANNELS;
+    constexpr int STRIDE_BY = C == 1 ? STRIDE_F : CHANNELS, AXIS_BY = Tile<M, C, W>::AXIS_BY;
     {
         unsigned all_words[M][At::AGAIN_COUNT];
 #pragma unroll
@@ -282,7 +282,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M, C>& tile, con
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     int row = by_halves.row(i, half);
-                    Half* before = tile.dv_before() + first_axis * ROWS * CHANNELS + row * CHANNELS + channel;
+                    Half* before = tile.dv_before() + first_axis * AXIS_BY + row * CHANNELS + channel;
                     const float* scalars = tile.q() + row * STRIDE_Q + channel;
                     int by_element = tile.batch.element[row] * CHANNELS + channel;
 #pragma unroll
@@ -293,7 +293,7 @@ __device__ __forceinline__ void tile_update_backward(const Tile<M, C>& tile, con
 #pragma unroll
                         for (int axis = 0; axis < AXES; axis++) {
                             float d[2] = {dv[i][axis][n][2 * half], dv[i][axis][n][2 * half + 1]};
-                            unsigned& kept = word(before, axis * ROWS * CHANNELS + 8 * n);
+                            unsigned& kept = word(before, axis * AXIS_BY + 8 * n);
                             if constexpr (LAST) {
                                 if (C > 1 || by_halves.has(i)) kept = two_halves(d[0], d[1]);
                             } else {

@@ -31,9 +31,9 @@ struct Place {
 
 // A thread's own words; in global memory they pass by the first cache, which the slots need.  One T has as many
 // slots as it has words, and those of a thread lie side by side in it.
-template <int M, int C>
-__device__ inline unsigned* slot_of(const Tile<M, C>& tile, int slot) {
-    return tile.template kept<unsigned>(Scratch<M, C>::OWN) + slot * OWN_THREADS<C>;
+template <int M, int C, int W>
+__device__ inline unsigned* slot_of(const Tile<M, C, W>& tile, int slot) {
+    return tile.own() + slot * OWN_THREADS<C>;
 }
 template <class T, int M, int C>
 __device__ inline T fetch(const unsigned* slot) {
@@ -53,8 +53,8 @@ __device__ inline void keep_one(unsigned* slot, T kept) {
 }
 // Words by fours, what remains by two: to be asked for before a product and used after it, because they come from
 // far.  Of words kept together the first ones may be asked for alone, by fours.
-template <int M, int C, int COUNT>
-__device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M, C>& tile, int first_slot) {
+template <int M, int C, int COUNT, int W>
+__device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M, C, W>& tile, int first_slot) {
     static_assert(COUNT % 2 == 0, "words go by two");
     const unsigned* first = slot_of(tile, first_slot);
 #pragma unroll
@@ -67,8 +67,8 @@ __device__ inline void fetch(unsigned (&words)[COUNT], const Tile<M, C>& tile, i
         words[COUNT - 2] = two.x, words[COUNT - 1] = two.y;
     }
 }
-template <int M, int C, int COUNT>
-__device__ inline void keep(const Tile<M, C>& tile, int first_slot, const unsigned (&words)[COUNT]) {
+template <int M, int C, int COUNT, int W>
+__device__ inline void keep(const Tile<M, C, W>& tile, int first_slot, const unsigned (&words)[COUNT]) {
     static_assert(COUNT % 2 == 0, "words go by two");
     unsigned* first = slot_of(tile, first_slot);
 #pragma unroll

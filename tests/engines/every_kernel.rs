@@ -32,6 +32,7 @@ fn every_kernel_is_launched() {
             (Precision::Mixed, 21, 1),
             (Precision::Mixed, 40, 1),
             (Precision::Mixed, 63, 1),
+            (Precision::Mixed, 65, 1),
         ];
         let launched: BTreeSet<_> = batches
             .into_iter()

@@ -38,11 +38,14 @@ use mdrun::replica::{Fault, Parameters, Replica, Status};
 use mdrun::student::{Architecture, Student};
 use mdrun::system::System;
 use molecules::{
-    PARAMETERS, architecture, chains, on_host, real_molecules, replicas, small_architecture, system,
+    PARAMETERS, RITONAVIR, architecture, chains, on_host, real_molecules, replicas,
+    small_architecture, system, system_of,
 };
 
 /// Sizes around the edges of warps, blocks and product tiles.
-const SIZES: [usize; 15] = [1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 21];
+const SIZES: [usize; 18] = [
+    1, 2, 3, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 21,
+];
 
 /// As large as there are kernels for, and one that its kernels are wider than, with zeros, under dispersion.
 fn students() -> [Student; 2] {
@@ -234,7 +237,7 @@ fn dispersion_is_that_of_the_host() {
         };
         Student::random(&sizes, 3)
     });
-    let clusters = system(&[1, 2, 12, 16, 17, 33, 64, 65, 100], 31);
+    let clusters = system(&[1, 2, 12, 16, 17, 33, 64, 65, 100, 128, 129], 31);
     for system in [clusters, chains(&[4, 5, 16, 40, 64, 90], 32)] {
         let start = replicas(&system, 0);
         let host = |student| evaluated(&mut on_host::<f64>(&system, student, &start), &start);
@@ -307,7 +310,9 @@ fn tiles_are_ten_times_closer_to_the_student_than_it_is_to_its_teacher() {
     gpu_or_skip!();
     for name in ["default", "small"] {
         let student = Student::embedded(name).unwrap();
-        for (exact, error) in errors_of_tiles(&student, &real_molecules()) {
+        let all = [real_molecules(), system_of(&[RITONAVIR], 0.05)];
+        let errors = all.iter().flat_map(|of| errors_of_tiles(&student, of));
+        for (exact, error) in errors {
             let (atoms, size) = (exact.positions_ang.len(), size(&exact));
             println!("{name}, {atoms} atoms: {error:.2e} eV/Å of {size:.2e}");
             assert!(error <= 2.9e-3, "{name}, {atoms} atoms: {error:e} eV/Å");
@@ -344,7 +349,7 @@ fn bits_depend_neither_on_the_batch_nor_on_the_slot() {
 }
 
 fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
-    let system = system(&[1, 65, 3, 12, 16, 40, 2, 17], 26);
+    let system = system(&[1, 130, 3, 12, 16, 40, 2, 17, 70], 26);
     let start = replicas(&system, 0);
     let tiles = usize::from(precision == Precision::Mixed);
     let run = |replicas: &[Replica], rows_max| {
@@ -366,7 +371,7 @@ fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
     for slot in 0..start.len() {
         assert_eq!(run(&start[slot..=slot], usize::MAX).1[0], together[slot]);
     }
-    let (batches, apart) = run(&start, 70);
+    let (batches, apart) = run(&start, 140);
     assert_eq!(batches, if tiles > 0 { 2 } else { 3 });
     assert_eq!(apart, together);
     let mut crowd: Vec<Replica> = start.iter().rev().cloned().collect();
@@ -578,7 +583,7 @@ fn faults_of_a_geometry_are_those_of_the_host() {
 }
 
 fn faults_of_a_geometry(student: &Student, precision: Precision) {
-    let system = system(&[2, 12, 12, 40, 3, 3], 10);
+    let system = system(&[2, 12, 12, 40, 3, 3, 100, 90, 128], 10);
     let mut start = replicas(&system, 0);
     start[0].positions_ang[1] = [6.0, 0.0, 0.0];
     for x in &mut start[1].positions_ang[5..] {
@@ -588,6 +593,10 @@ fn faults_of_a_geometry(student: &Student, precision: Precision) {
     start[3].positions_ang[39] = start[3].positions_ang[30].map(|x| x + 0.1);
     start[3].positions_ang[20] = start[3].positions_ang[10].map(|x| x + 0.1);
     start[4].positions_ang[0][1] = f64::NAN;
+    for x in &mut start[6].positions_ang[70..] {
+        x[2] += 50.0;
+    }
+    start[7].positions_ang[80] = start[7].positions_ang[10].map(|x| x + 0.1);
     let host = evaluated(&mut on_host::<f64>(&system, student, &start), &start);
     let gpu = evaluated(
         &mut on_gpu(&system, Some(student), &start, precision),
@@ -595,7 +604,7 @@ fn faults_of_a_geometry(student: &Student, precision: Precision) {
     );
     let statuses = |replicas: &[Replica]| replicas.iter().map(|r| r.status).collect::<Vec<_>>();
     assert_eq!(statuses(&gpu), statuses(&host));
-    assert_eq!(gpu.iter().filter(|replica| replica.is_running()).count(), 1);
+    assert_eq!(gpu.iter().filter(|replica| replica.is_running()).count(), 2);
 }
 
 #[test]

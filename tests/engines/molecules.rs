@@ -70,6 +70,12 @@ const LORATADINE: (&str, &str) = (
     include_str!("../../benches/molecules/loratadine.xyz"),
 );
 
+/// 98 atoms.
+pub const RITONAVIR: (&str, &str) = (
+    "ritonavir.xyz",
+    include_str!("../../benches/molecules/ritonavir.xyz"),
+);
+
 /// Water, aspirin and loratadine, their atoms moved by some 0.05 Å.
 pub fn real_molecules() -> Arc<System> {
     system_of(&[WATER, ASPIRIN, LORATADINE], 0.05)

@@ -247,7 +247,7 @@ pub const PIECE_OPERATIONS_MAX: usize = 8;
 /// Pieces of a step in a [`Program`] at most.
 pub const PIECES_MAX: usize = 4;
 /// Rows of tiles that there are kernels for.
-pub const TILE_ROWS: [usize; 4] = [16, 32, 48, 64];
+pub const TILE_ROWS: [usize; 5] = [16, 32, 48, 64, 128];
 /// Stages of a tile's step, as `TileStage` of the kernels has them.
 pub const TILE_STAGES: [&str; 14] = [
     "integrate",

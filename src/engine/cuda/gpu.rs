@@ -53,7 +53,7 @@ kernels! {
     product_128_rows product_64_rows product_32_rows
     update_inputs update_apply update_apply_backward update_inputs_backward
     message message_backward readout forces energies
-    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64 step_tiles_by_clusters
+    step_tiles_16 step_tiles_32 step_tiles_48 step_tiles_64 step_tiles_128 step_tiles_by_clusters
 }
 
 impl Kernels {
@@ -63,7 +63,8 @@ impl Kernels {
             (1, 16) => &self.step_tiles_16,
             (1, 32) => &self.step_tiles_32,
             (1, 48) => &self.step_tiles_48,
-            (1, _) => &self.step_tiles_64,
+            (1, 64) => &self.step_tiles_64,
+            (1, _) => &self.step_tiles_128,
             _ => &self.step_tiles_by_clusters,
         }
     }

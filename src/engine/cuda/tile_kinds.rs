@@ -10,8 +10,8 @@ use super::gpu::{Kernels, failed};
 use crate::error::Result;
 
 /// Two tiles that share a multiprocessor take so many times as long as one alone: two of 48 rows with 64
-/// channels 264 µs where one takes 147 (NVIDIA H200).
-const SHARING: f64 = 1.8;
+/// channels 149 µs where one takes 95 of benzene, 208 and 163 of a molecule of 40 atoms (NVIDIA H200).
+const SHARING: f64 = 1.5;
 
 /// One kind of tile.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,21 +35,26 @@ pub struct Kind {
 impl Kind {
     /// What a step of so many tiles costs.
     pub fn cost_of(&self, tiles: usize) -> f64 {
-        let sharing = if tiles > self.alone { SHARING } else { 1.0 };
-        tiles.div_ceil(self.at_once) as f64 * self.cost * sharing
+        let of_round = |tiles: usize| match tiles {
+            0 => 0.0,
+            _ if tiles <= self.alone => self.cost,
+            _ => self.cost * SHARING,
+        };
+        (tiles / self.at_once) as f64 * of_round(self.at_once) + of_round(tiles % self.at_once)
     }
 }
 
 /// One benzene by a cluster took 38 µs where a block took 59 (NVIDIA H200; 36 and 54 with later kernels).
 const COST_OF_CLUSTER: f64 = 0.65;
 
-/// Costs of tiles of [`TILE_ROWS`] by one block. One, two, four and five benzenes on an NVIDIA H200 took 70,
-/// 135, 208 and 258 µs with 128 channels, 49, 108, 147 and 251 µs with 64. Later kernels are faster (one and five
-/// take 54 and 184 or 40 and 141 µs); only which kind is the cheapest counts.
+/// Costs of tiles of [`TILE_ROWS`] by one block. One, two, four and five benzenes on an NVIDIA H200 take 54, 92, 144 and
+/// 184 µs with 128 channels, 40, 62, 95 and 141 µs with 64; one, two and three aspirins 100, 174 and 225 or 82, 147 and
+/// 195 µs in the three larger ones. Of 128 rows three molecules of 40 atoms take 562 µs, three tiles of 48 rows one
+/// after the other 561. Only which kind is the cheapest counts.
 fn costs_of(channels: usize) -> [f64; TILE_ROWS.len()] {
     match channels {
-        64 => [1.0, 2.2, 3.0, 5.1],
-        _ => [1.0, 1.9, 3.0, 3.7],
+        64 => [1.0, 1.9, 2.6, 3.6, 8.5],
+        _ => [1.0, 1.8, 2.95, 3.6, 9.0],
     }
 }
 

@@ -68,9 +68,10 @@ mod tests {
         };
         let cost = |rows| match rows {
             16 => 1.0,
-            32 => 1.9,
-            48 => 3.0,
-            _ => 3.7,
+            32 => 1.8,
+            48 => 2.95,
+            64 => 3.6,
+            _ => 9.0,
         };
         let by_blocks = rows_and_room
             .iter()
@@ -79,7 +80,7 @@ mod tests {
         by_blocks.chain(by_clusters).collect()
     }
 
-    const ALL: [(usize, usize); 4] = [(16, 1), (32, 1), (48, 1), (64, 1)];
+    const ALL: [(usize, usize); 5] = [(16, 1), (32, 1), (48, 1), (64, 1), (128, 1)];
 
     #[test]
     fn every_replica_is_in_one_tile_and_no_tile_is_too_full() {
@@ -117,7 +118,14 @@ mod tests {
         assert_eq!(best(&atoms, &two), Some((48, 1, 2500)));
         // A GPU with less shared memory has small tiles only.
         assert_eq!(best(&atoms, &kinds(&ALL[..1], 0)).unwrap().0, 16);
-        assert_eq!(best(&[65], &all), None);
+        // Of many, five to a tile, though the last is not full.
+        assert_eq!(best(&vec![12; 2640], &all), Some((64, 1, 528)));
+        // Three small tiles one after the other take longer than one that holds four replicas.
+        assert_eq!(best(&[12; 396], &all), Some((48, 1, 99)));
+        // Two rounds of tiles of 64 rows are less than one of twice as many.
+        assert_eq!(best(&[21; 660], &all), Some((64, 1, 220)));
+        assert_eq!(best(&[12, 65, 50, 40], &all), Some((128, 1, 2)));
+        assert_eq!(best(&[129], &all), None);
         assert_eq!(best(&[], &all), None);
     }
 }
