@@ -37,6 +37,7 @@ use mdrun::integrate::Scheme;
 use mdrun::replica::{Fault, Parameters, Replica, Status};
 use mdrun::student::{Architecture, Student};
 use mdrun::system::System;
+use mdrun::units::ACCELERATION;
 use molecules::{
     PARAMETERS, RITONAVIR, architecture, chains, on_host, real_molecules, replicas,
     small_architecture, system, system_of,
@@ -316,6 +317,38 @@ fn tiles_are_ten_times_closer_to_the_student_than_it_is_to_its_teacher() {
             let (atoms, size) = (exact.positions_ang.len(), size(&exact));
             println!("{name}, {atoms} atoms: {error:.2e} eV/Å of {size:.2e}");
             assert!(error <= 2.9e-3, "{name}, {atoms} atoms: {error:e} eV/Å");
+        }
+    }
+}
+
+/// The noise is the host's to the bit, so positions are apart by no more than what forces off by 16 bits make of a time:
+/// ½ t² δF/m of the lightest atom.  Without noise, or with that of another atom, they are apart by ten times that.
+#[test]
+fn tiles_make_the_steps_of_the_host() {
+    gpu_or_skip!();
+    let steps = 10_u32;
+    let time_fs = f64::from(steps) * PARAMETERS.timestep_fs;
+    let student = Student::embedded("default").unwrap();
+    for system in [real_molecules(), system_of(&[RITONAVIR], 0.05)] {
+        let start = replicas(&system, 0);
+        let mut host = on_host::<f64>(&system, &student, &start);
+        let mut tiles = on_gpu(&system, Some(&student), &start, Precision::Mixed);
+        let engines: [&mut dyn Engine; 2] = [&mut host, &mut tiles];
+        let [exact, found] = engines.map(|engine| {
+            engine.evaluate().unwrap();
+            advanced(engine, Scheme::Langevin, steps.into(), &start)
+        });
+        for (found, exact) in found.iter().zip(&exact) {
+            let both = found.positions_ang.iter().zip(&exact.positions_ang);
+            let apart: Vec<f64> = both
+                .flat_map(|(a, b)| [a[0] - b[0], a[1] - b[1], a[2] - b[2]])
+                .collect();
+            let apart_ang = mean_size(apart.into_iter());
+            let force_error = f64::sqrt(1000.0) / 4096.0 * size(exact);
+            let bound_ang = 0.5 * time_fs.powi(2) * force_error * ACCELERATION / 1.008;
+            let atoms = exact.positions_ang.len();
+            println!("{atoms} atoms: {apart_ang:.1e} of {bound_ang:.1e} Å");
+            assert!(apart_ang <= bound_ang, "{atoms} atoms: {apart_ang:e} Å");
         }
     }
 }
