@@ -1,8 +1,8 @@
 """How fast the energy drifts without a bath, in both precisions of the force field on a GPU.
 
-    python benches/nve_drift.py target/release/mdrun [--device cuda] [--replicas 256] [--ps 52]
+    python benches/nve_drift.py target/release/mdrun [--structure FILE] [--precision mixed] [--device cuda] [--replicas 256] [--ps 52]
 
-Replicas of benzene and of aspirin start at the minimum with velocities of 300 K and no rotation, and take steps of
+Replicas of benzene and of aspirin, or of the structures named, start at the minimum with velocities of 300 K and no rotation, and take steps of
 velocity Verlet: of 0.5 fs in `mixed`, of 0.25 fs in `single`.  The least-squares slope of each replica's conserved energy
 against time is one sample of the drift, and their mean is printed with its 95 % confidence interval (1.96 standard errors:
 normal, and too narrow for less than about 20 replicas).  kT is that of 300 K.  Most of the time is that of `single`.
@@ -20,7 +20,7 @@ import tempfile
 import nvidia_smi
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-STRUCTURES = {"benzene": ROOT / "inputs/nve/benzene.xyz", "aspirin": ROOT / "benches/molecules/aspirin.xyz"}
+STRUCTURES = [ROOT / "inputs/nve/benzene.xyz", ROOT / "benches/molecules/aspirin.xyz"]
 TEMPERATURE_K = 300
 BOLTZMANN_EV_PER_K = 8.617333262e-5
 LOG_LINES = 250  # of each replica: more make the slope no surer
@@ -97,6 +97,8 @@ def several(word):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--structure", type=lambda path: pathlib.Path(path).resolve(), action="append", help="an XYZ file")
+    parser.add_argument("--precision", choices=CASES, help="both by default")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--replicas", type=several, help="of each molecule; 256 in `mixed` and 64 in `single` by default")
     parser.add_argument("--ps", type=float, help="time of each replica; 52 in `mixed` and 109 in `single` by default")
@@ -104,10 +106,11 @@ def main():
 
     print(nvidia_smi.first_gpu())
     print("molecule  precision  step fs  replicas       ps   drift, kT/ns per degree of freedom    bound")
-    for precision, case in CASES.items():
+    for precision in [options.precision] if options.precision else CASES:
+        case = CASES[precision]
         replicas, ps = options.replicas or case.replicas, options.ps or case.ps
         steps = round(1000 * ps / case.timestep_fs)
-        for name, structure in STRUCTURES.items():
+        for structure in options.structure or STRUCTURES:
             series = conserved(
                 options.program,
                 precision=precision,
@@ -120,7 +123,7 @@ def main():
             )
             mean, half = drift(series, int(structure.read_text().split()[0]))
             print(
-                f"{name:9} {precision:9} {case.timestep_fs:8} {len(series):9} {ps:8g} {mean:20.5f} ± {half:.5f} {case.bound:15}",
+                f"{structure.stem:9} {precision:9} {case.timestep_fs:8} {len(series):9} {ps:8g} {mean:20.5f} ± {half:.5f} {case.bound:15}",
                 flush=True,
             )
     print(nvidia_smi.first_gpu())
