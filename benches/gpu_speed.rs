@@ -23,7 +23,7 @@ use gpu::{
 
 const STUDENTS: [&str; 2] = ["default", "small"];
 /// One round of full tiles on a GPU with 132 multiprocessors is 660 benzenes, 396 aspirins, 132 loratadines.
-const REPLICAS: [usize; 8] = [1, 64, 132, 264, 396, 660, 2640, 10_560];
+const REPLICAS: [usize; 9] = [1, 64, 132, 264, 396, 660, 1000, 2640, 10_560];
 /// Of each molecule, where all of them are in one batch.
 const REPLICAS_OF_EACH: [usize; 2] = [220, 880];
 
@@ -49,6 +49,12 @@ fn main() -> Result<()> {
         }
     }
     mixed_batches(&students[0].1, &molecules)?;
+    // One that needs the largest tiles.
+    let with_large: Vec<_> = molecules
+        .into_iter()
+        .chain([molecule("ritonavir")?])
+        .collect();
+    mixed_batches(&students[0].1, &with_large)?;
     for (name, student) in &students {
         for (n, precision, count) in [
             (0, Precision::Mixed, 1),

@@ -5,6 +5,7 @@
 // Lane 4g + t of a warp holds, of the sums, rows g and g + 8 in columns 2t and 2t + 1; two
 // neighbouring numbers share a word, the first one in its low half.
 #pragma once
+#include "copies.cuh"
 
 using Half = unsigned short;
 
@@ -66,8 +67,6 @@ inline void load_transposed(unsigned (&a)[4], const Half* row) {
     }
 }
 
-inline void copy_sixteen_bytes(Half* to, const Half* from) { std::memcpy(to, from, 16); }
-inline void wait_for_copies() {}
 inline void prefetch(const void*) {}
 
 inline unsigned times(unsigned a, unsigned b) {
@@ -168,15 +167,6 @@ __device__ inline void load_rows_of_eights(unsigned (&a)[4], const Half* x) {
     int lane = threadIdx.x % 32;
     load_matrices(a, x + lane % 16 * 8 + lane / 16 * APART);
 }
-
-// From global to shared memory while the thread goes on; they are there after `wait_for_copies` and a barrier.
-__device__ inline void copy_sixteen_bytes(Half* to, const Half* from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-                 :
-                 : "r"(unsigned(__cvta_generic_to_shared(to))), "l"(__cvta_generic_to_global(from))
-                 : "memory");
-}
-__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Asks for a line of global memory, which the first cache shall have.
 __device__ inline void prefetch(const void* line) { asm volatile("prefetch.global.L1 [%0];" ::"l"(line)); }

@@ -139,6 +139,7 @@ pub fn replicas(system: &System, count: usize) -> Vec<Replica> {
 pub fn molecule(name: &str) -> Result<Molecule> {
     let (path, text) = match name {
         "aspirin" => ("aspirin.xyz", include_str!("../molecules/aspirin.xyz")),
+        "ritonavir" => ("ritonavir.xyz", include_str!("../molecules/ritonavir.xyz")),
         _ => (
             "loratadine.xyz",
             include_str!("../molecules/loratadine.xyz"),

@@ -9,7 +9,7 @@ FILES = {
     "benzene": ROOT / "inputs/nve/benzene.xyz",
     "aspirin": ROOT / "benches/molecules/aspirin.xyz",
     "loratadine": ROOT / "benches/molecules/loratadine.xyz",
-    # From 9 to 98 atoms; more than 64 do not fit into a tile of the engine.
+    # From 9 to 98 atoms; tiles of the engine have room for 128.
     "ethanol": ROOT / "inputs/mixed/ethanol.xyz",
     "ibuprofen": ROOT / "inputs/heat/ibuprofen.xyz",
     "sildenafil": ROOT / "benches/molecules/sildenafil.xyz",

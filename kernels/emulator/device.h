@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <immintrin.h>
@@ -93,6 +94,7 @@ struct Thread {
     void* top;
     dim3 index;
     bool done = false;
+    std::vector<std::pair<void*, const void*>> copies = {};  // under way, of sixteen bytes each (copies.cuh)
     std::vector<char> stack = std::vector<char>(STACK_BYTES);
 };
 
@@ -209,6 +211,7 @@ inline void run(const std::function<void()>& body) {
         for (auto& thread : block.threads) {
             // Six registers of no importance, then where the first change returns to; calls expect 8 modulo 16.
             thread.done = false;
+            thread.copies.clear();
             auto end = reinterpret_cast<uintptr_t>(thread.stack.data() + thread.stack.size()) / 16 * 16;
             auto top = reinterpret_cast<void**>(end) - 8;
             top[6] = reinterpret_cast<void*>(&entry);

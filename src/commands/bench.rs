@@ -86,9 +86,12 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "padding": engine.padding().unwrap_or(0.0),
                 "stages": stages.iter().map(|stage| serde_json::json!({
                     "stage": stage.stage,
+                    "kernel": stage.kernel,
                     "step_us": step_us(stage),
                     "tflops": tflops(&operations, stage, count),
+                    "of_ceiling": of_best(tflops(&operations, stage, count), arguments.ceiling),
                     "gb_per_s": gb_per_s(&operations, stage, count),
+                    "of_bandwidth": of_best(gb_per_s(&operations, stage, count), arguments.bandwidth),
                 })).collect::<Vec<_>>(),
             }));
         } else {
@@ -170,12 +173,18 @@ fn gb_per_s(operations: &Operations, stage: &StageTime, replicas: u32) -> Option
     Some(1e-3 * operations.bytes_of(stage)? * f64::from(replicas) / step_us(stage))
 }
 
+/// The share that a rate is of the best there could be, where both are known.
+fn of_best(rate: Option<f64>, best: Option<f64>) -> Option<f64> {
+    Some(rate? / best?)
+}
+
 /// A rate, and its share of the best there could be.
 fn rate(rate: Option<f64>, unit: &str, ceiling: Option<f64>) -> String {
     let Some(rate) = rate else {
         return String::new();
     };
-    let share = ceiling.map(|ceiling| format!(" ({:.1}% of the ceiling)", 100.0 * rate / ceiling));
+    let share = of_best(Some(rate), ceiling)
+        .map(|share| format!(" ({:.1}% of the ceiling)", 100.0 * share));
     format!("  {rate:6.1} {unit}{}", share.unwrap_or_default())
 }
 

@@ -39,9 +39,10 @@ impl Scene {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The program in this folder, with these words.
+    /// The program in this folder, with these words; MDRUN_TEST_PROGRAM is where it is on a machine without cargo.
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mdrun"));
+        let program = std::env::var_os("MDRUN_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_mdrun").into()));
         command.current_dir(self.folder.path()).args(words);
         command
     }

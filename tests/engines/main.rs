@@ -25,6 +25,7 @@ mod molecules;
 mod outputs;
 mod promises;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -415,6 +416,48 @@ fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
     );
 }
 
+/// A molecule alone has the smallest tile that it fits into, where there are clusters one of those; twenty of up to 16 atoms
+/// are more than there is room for in clusters. Of many, full rounds of large tiles leave some over for another kind. All have
+/// the bits of a batch with larger molecules, which other tests compare with f64.
+#[test]
+fn bits_do_not_depend_on_the_kind_of_tile() {
+    gpu_or_skip!();
+    let mut kernels = BTreeSet::new();
+    for student in students() {
+        let multiprocessors = Gpu::open(0, Some(&student)).unwrap().multiprocessors;
+        let system = system(&SIZES, 29);
+        let start = replicas(&system, 0);
+        let run = |replicas: &[Replica]| {
+            let mut engine = on_gpu(&system, Some(&student), replicas, Precision::Mixed);
+            engine.evaluate().unwrap();
+            // These are steps as any.
+            let stages = engine.profile(Scheme::Langevin.program(), 1).unwrap();
+            let mut after = replicas.to_vec();
+            engine.snapshot(&mut after).unwrap();
+            (after, stages[0].kernel)
+        };
+        let (together, _) = run(&start);
+        for (n, atoms) in SIZES.into_iter().enumerate() {
+            let copies = |count: u32| -> Vec<Replica> {
+                let copy = |copy| replicas(&system, copy)[n].clone();
+                (0..count).map(copy).collect()
+            };
+            let twenty = (atoms <= 16).then_some(20);
+            // Five of 12 atoms have a tile of 64 rows.
+            let several_rounds = (atoms == 12).then_some(5 * multiprocessors as u32 + 1);
+            for count in [1].into_iter().chain(twenty).chain(several_rounds) {
+                let (after, kernel) = run(&copies(count));
+                assert_eq!(after[0], together[n], "{count} of {atoms} atoms: {kernel}");
+                kernels.insert(kernel);
+            }
+        }
+    }
+    println!("{kernels:?}");
+    assert!(kernels.remove("step_tiles"), "none of several kinds");
+    let of_tiles = kernels.iter().filter(|name| name.starts_with("step_tiles"));
+    assert!(of_tiles.count() >= 3, "{kernels:?}");
+}
+
 #[test]
 fn advancing_in_parts_gives_the_same_bits() {
     gpu_or_skip!();
@@ -549,6 +592,7 @@ fn it_does_not_matter_on_which_gpu_a_replica_is() {
             ..Limits::default()
         };
         let gpus = Gpu::open_all(Some(&student)).unwrap();
+        println!("{} GPUs", gpus.len());
         let mut all = SeveralGpus::new(gpus, &system, Some(&student), &[], &start, limits).unwrap();
         let mut one = on_gpu(&system, Some(&student), &start, precision);
         assert_eq!(evaluated(&mut all, &start), evaluated(&mut one, &start));

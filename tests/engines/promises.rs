@@ -37,6 +37,11 @@ fn places() -> Vec<Place> {
     let mut places = vec![place(Device::Cpu, Precision::Single, single, STEPS)];
     if cfg!(feature = "reference") {
         places.push(place(Device::Reference, Precision::Single, double, STEPS));
+    } else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED on the reference engine: built without it"
+        );
     }
     match Gpu::open(0, None) {
         Ok(gpu) => {

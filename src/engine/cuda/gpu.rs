@@ -23,7 +23,7 @@ const CAPABILITY_MIN: (i32, i32) = (8, 0);
 #[derive(Debug)]
 pub struct Kernel {
     pub(super) function: CudaFunction,
-    name: &'static str,
+    pub(super) name: &'static str,
 }
 
 macro_rules! kernels {

@@ -10,6 +10,9 @@ use crate::error::Result;
 /// Rows of warps that a block of [`THREADS`] threads serves.
 const ROWS_PER_BLOCK: usize = THREADS as usize / WARP;
 
+/// Blocks for each multiprocessor where a block serves several rows: some waves of them, the last of which is short.
+const BLOCKS_OF_SEVERAL_ROWS: usize = 32;
+
 /// The shapes of launches over one batch.
 pub struct Launches<'a> {
     pub gpu: &'a Gpu,
@@ -62,6 +65,21 @@ impl Launches<'_> {
             .launch(stage, kernel, (self.rows, 1), threads, arguments)
     }
 
+    /// Blocks that share the rows out, as many as [`BLOCKS_OF_SEVERAL_ROWS`] says.
+    pub fn by_blocks_of_rows(
+        &self,
+        stage: &'static str,
+        kernel: &Kernel,
+        threads: u32,
+        arguments: Arguments<'_>,
+    ) -> Result<()> {
+        let blocks = self
+            .rows
+            .min(BLOCKS_OF_SEVERAL_ROWS * self.gpu.multiprocessors);
+        self.gpu
+            .launch(stage, kernel, (blocks, 1), threads, arguments)
+    }
+
     /// y = x W with `rows_per_atom` rows for each atom, and what the epilogue says.
     pub fn product(
         &self,
@@ -73,15 +91,10 @@ impl Launches<'_> {
     ) -> Result<()> {
         let kernels = &self.gpu.kernels;
         let rows = self.rows * epilogue.rows_per_atom as usize;
-        let blocks = |tile_rows: usize| {
-            (
-                rows.div_ceil(tile_rows),
-                columns.div_ceil(abi::TILE_COLUMNS),
-            )
-        };
+        let blocks =
+            |tile_rows: usize| rows.div_ceil(tile_rows) * columns.div_ceil(abi::TILE_COLUMNS);
         // High tiles only when they still give every multiprocessor several blocks.
-        let enough =
-            |tile_rows| blocks(tile_rows).0 * blocks(tile_rows).1 >= 4 * self.gpu.multiprocessors;
+        let enough = |tile_rows| blocks(tile_rows) >= 4 * self.gpu.multiprocessors;
         let (kernel, tile_rows) = match () {
             () if enough(128) => (&kernels.product_128_rows, 128),
             () if enough(64) => (&kernels.product_64_rows, 64),
@@ -91,7 +104,7 @@ impl Launches<'_> {
         self.gpu.launch(
             stage,
             kernel,
-            blocks(tile_rows),
+            (blocks(tile_rows), 1),
             THREADS,
             &[
                 &(rows as i32),

@@ -334,7 +334,7 @@ impl Evaluation<'_> {
             &arrays.hidden,
         )?;
         launches.dense("message.out", &message.out, &arrays.hidden, &own.phi)?;
-        launches.by_block(
+        launches.by_blocks_of_rows(
             "message",
             &gpu.kernels.message,
             gpu.sizes.channels as u32,
@@ -361,7 +361,7 @@ impl Evaluation<'_> {
         } = self;
         let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
         let gpu = launches.gpu;
-        launches.by_block(
+        launches.by_blocks_of_rows(
             "message⁻",
             &gpu.kernels.message_backward,
             gpu.sizes.channels as u32,

@@ -17,6 +17,9 @@ use crate::system::System;
 /// Steps of one launch at most, so that the host hears of a failure before long.
 const STEPS_MAX: u64 = 1000;
 
+/// What a profile calls the kernels of tiles of more than one kind.
+const OF_SEVERAL_KINDS: &str = "step_tiles";
+
 /// The student for tiles.
 pub struct TileField {
     weights: Weights,
@@ -27,45 +30,64 @@ pub struct TileField {
 
 /// A batch's tiles, and what their blocks work in.
 pub struct TileArrays {
-    tiling: Tiling,
-    kind: Kind,
+    launches: Vec<Tiles>,
     /// Rows of all tiles, whether an atom has them or not.
     pub rows: usize,
+    /// Of the launch that needs the most.
+    scratch: CudaSlice<u64>,
+}
+
+/// Tiles of one launch.
+struct Tiles {
+    kind: Kind,
+    count: usize,
     blocks: usize,
     first: CudaSlice<i32>,
     replica: CudaSlice<i32>,
-    scratch: CudaSlice<u64>,
 }
 
 impl TileArrays {
     /// Tiles for replicas of so many atoms each; none where one is too large for a tile.
     pub fn new(gpu: &Gpu, atoms: &[usize]) -> Result<Option<Self>> {
-        let Some(tiling) = Tiling::best(atoms, &gpu.tile_kinds) else {
+        let Some(tilings) = Tiling::best(atoms, &gpu.tile_kinds) else {
             return Ok(None);
         };
-        let kind = gpu.tile_kinds[tiling.kind];
-        let blocks = tiling.members.len().min(kind.at_once) * kind.blocks;
-        // In words of eight bytes, and one where all is in shared memory: nothing can be allocated of nothing.
-        let scratch = (blocks * kind.scratch_bytes / 8).max(1);
-        let mut first = vec![0];
-        for members in &tiling.members {
-            first.push(first[first.len() - 1] + members.len() as i32);
-        }
-        let replica: Vec<i32> = tiling.members.iter().flatten().map(|n| *n as i32).collect();
+        let tiles = tilings.iter().map(|tiling| Tiles::new(gpu, tiling));
+        let launches = tiles.collect::<Result<Vec<_>>>()?;
+        let bytes = |tiles: &Tiles| tiles.blocks * tiles.kind.scratch_bytes;
+        let bytes = launches.iter().map(bytes).max().unwrap_or(0);
         Ok(Some(Self {
-            rows: tiling.members.len() * kind.rows,
-            kind,
-            blocks,
-            first: gpu.upload(&first)?,
-            replica: gpu.upload(&replica)?,
-            scratch: gpu.array(scratch)?,
-            tiling,
+            rows: launches
+                .iter()
+                .map(|tiles| tiles.count * tiles.kind.rows)
+                .sum(),
+            // In words of eight bytes, and one where all is in shared memory: nothing can be allocated of nothing.
+            scratch: gpu.array((bytes / 8).max(1))?,
+            launches,
         }))
     }
+}
 
-    fn tiles(&self) -> abi::Tiles {
+impl Tiles {
+    fn new(gpu: &Gpu, Tiling { kind, members }: &Tiling) -> Result<Self> {
+        let kind = gpu.tile_kinds[*kind];
+        let mut first = vec![0];
+        for members in members {
+            first.push(first[first.len() - 1] + members.len() as i32);
+        }
+        let replica: Vec<i32> = members.iter().flatten().map(|n| *n as i32).collect();
+        Ok(Self {
+            kind,
+            count: members.len(),
+            blocks: members.len().min(kind.at_once) * kind.blocks,
+            first: gpu.upload(&first)?,
+            replica: gpu.upload(&replica)?,
+        })
+    }
+
+    fn structure(&self) -> abi::Tiles {
         abi::Tiles {
-            count: self.tiling.members.len() as i32,
+            count: self.count as i32,
             unused: 0,
             first: Pointer::to(&self.first),
             replica: Pointer::to(&self.replica),
@@ -94,7 +116,9 @@ impl TileField {
         batch: &Batch,
         tiles: &TileArrays,
     ) -> Result<()> {
-        self.launch(gpu, system, batch, tiles, &[], 0, Pointer::NONE)
+        let launch =
+            |launch| self.launch(gpu, system, batch, tiles, launch, (&[], 0), Pointer::NONE);
+        tiles.launches.iter().try_for_each(launch)
     }
 
     /// Steps every running replica.
@@ -109,13 +133,16 @@ impl TileField {
         let pieces = steps::pieces(program)?;
         while steps > 0 {
             let now = steps.min(STEPS_MAX);
-            self.launch(gpu, system, batch, tiles, &pieces, now, Pointer::NONE)?;
+            for launch in &tiles.launches {
+                let program = (&pieces[..], now);
+                self.launch(gpu, system, batch, tiles, launch, program, Pointer::NONE)?;
+            }
             steps -= now;
         }
         Ok(())
     }
 
-    /// Time of every stage: that of the launch, in the proportions of the first block's cycles.
+    /// Time of every stage: that of the launches, each in the proportions of its first block's cycles.
     pub fn profile(
         &self,
         gpu: &Gpu,
@@ -124,23 +151,30 @@ impl TileField {
         tiles: &TileArrays,
         (program, steps): (&[Op], u64),
     ) -> Result<Vec<StageTime>> {
-        let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len() + 1])?;
         let pieces = steps::pieces(program)?;
-        let whole = gpu.time(|| {
-            let cycles = Pointer::to(&cycles);
-            self.launch(gpu, system, batch, tiles, &pieces, steps, cycles)
-        })?;
-        let cycles = gpu.download(&cycles)?;
-        let cycles = &cycles[..abi::TILE_STAGES.len()];
-        let sum = cycles.iter().sum::<u64>().max(1) as f64;
-        let time_ms: f64 = whole.iter().map(|stage| stage.time_ms).sum();
-        let stages = abi::TILE_STAGES.iter().zip(cycles);
-        let stage = |(stage, &cycles): (&&'static str, &u64)| StageTime {
-            stage,
-            kernel: whole.first().map_or("", |launch| launch.kernel),
-            time_ms: time_ms * cycles as f64 / sum,
+        let kernel = match &tiles.launches[..] {
+            [launch] => gpu.kernels.step_tiles(&launch.kind).name,
+            _ => OF_SEVERAL_KINDS,
         };
-        Ok(stages.map(stage).collect())
+        let mut stages = abi::TILE_STAGES.map(|stage| StageTime {
+            stage,
+            kernel,
+            time_ms: 0.0,
+        });
+        for launch in &tiles.launches {
+            let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len() + 1])?;
+            let whole = gpu.time(|| {
+                let (program, cycles) = ((&pieces[..], steps), Pointer::to(&cycles));
+                self.launch(gpu, system, batch, tiles, launch, program, cycles)
+            })?;
+            let cycles = &gpu.download(&cycles)?[..abi::TILE_STAGES.len()];
+            let sum = cycles.iter().sum::<u64>().max(1) as f64;
+            let time_ms: f64 = whole.iter().map(|stage| stage.time_ms).sum();
+            for (stage, &cycles) in stages.iter_mut().zip(cycles) {
+                stage.time_ms += time_ms * cycles as f64 / sum;
+            }
+        }
+        Ok(stages.into())
     }
 
     #[allow(clippy::too_many_arguments, reason = "a launch is what it is given")]
@@ -150,8 +184,8 @@ impl TileField {
         system: &System,
         batch: &Batch,
         tiles: &TileArrays,
-        pieces: &[abi::Piece],
-        steps: u64,
+        launch: &Tiles,
+        (pieces, steps): (&[abi::Piece], u64),
         cycles: Pointer<u64>,
     ) -> Result<()> {
         if pieces.len() > abi::PIECES_MAX {
@@ -173,11 +207,11 @@ impl TileField {
         };
         gpu.launch_with_shared(
             "steps",
-            gpu.kernels.step_tiles(&tiles.kind),
-            (tiles.blocks, 1),
-            (gpu.sizes.tile_threads(), tiles.kind.shared_bytes),
+            gpu.kernels.step_tiles(&launch.kind),
+            (launch.blocks, 1),
+            (gpu.sizes.tile_threads(), launch.kind.shared_bytes),
             &[
-                &tiles.tiles(),
+                &launch.structure(),
                 &program,
                 &self.packed.structure(&self.weights),
                 &batch.layout(),
