@@ -39,7 +39,7 @@ impl Scene {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The program in this folder, with these words; MDRUN_TEST_PROGRAM is where it is on a machine without cargo.
+    /// The program in this folder, with these words; `MDRUN_TEST_PROGRAM` is where it is on a machine without cargo.
     fn command(&self, words: &[&str]) -> Command {
         let program = std::env::var_os("MDRUN_TEST_PROGRAM");
         let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_mdrun").into()));

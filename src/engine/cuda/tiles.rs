@@ -198,14 +198,14 @@ mod tests {
         assert_eq!(best(&[17], &all), one(32, 1, 1));
         // Two tiles of 48 rows at once have eight benzenes.
         let two = kinds(&[(16, 1), (32, 2), (48, 2), (64, 1)], 0);
-        assert_eq!(best(&[12; 10_560], &two), one(48, 1, 2640));
+        assert_eq!(best(&vec![12; 10_560], &two), one(48, 1, 2640));
         // A GPU with less shared memory has small tiles only.
         assert_eq!(
-            best(&[12; 10_000], &kinds(&ALL[..1], 0)),
+            best(&vec![12; 10_000], &kinds(&ALL[..1], 0)),
             one(16, 1, 10_000)
         );
         // Of many, five to a tile.
-        assert_eq!(best(&[12; 2640], &all), one(64, 1, 528));
+        assert_eq!(best(&vec![12; 2640], &all), one(64, 1, 528));
         // Two rounds of two each take longer than one of four.
         assert_eq!(best(&[12; 528], &all), one(48, 1, 132));
         assert_eq!(best(&[12, 65, 50, 40], &all), one(128, 1, 2));
