@@ -51,7 +51,7 @@ def batches_of(word):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=pathlib.Path, default=ROOT / "models/default.safetensors")
-    parser.add_argument("--mdrun", type=pathlib.Path, help="the program; without it PyTorch is timed alone")
+    parser.add_argument("--mdrun", type=lambda path: pathlib.Path(path).resolve(), help="the program; without it PyTorch is timed alone")
     parser.add_argument("--small", help="a second student for mdrun alone, as its --model takes it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--molecules", default="benzene,aspirin,loratadine", help="names or XYZ files")
