@@ -14,8 +14,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Kind {
     /// What the user wrote cannot be run (exit code 2).
     Input,
-    /// The machine failed while running: disk, device, a damaged file (exit code 1).
+    /// The machine failed while running: disk, a damaged file, a device that cannot be used (exit code 1).
     Run,
+    /// A device failed that did work: a campaign goes on from its last checkpoint (exit code 1, if there is none).
+    Device,
 }
 
 /// A position in a text file of the user.
@@ -56,6 +58,14 @@ impl Error {
             what: what.into(),
             place: None,
             hint: None,
+        }
+    }
+
+    /// A failure of a device that did work.
+    pub fn device(what: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Device,
+            ..Self::run(what)
         }
     }
 
@@ -122,8 +132,13 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Input => 2,
-            Kind::Run => 1,
+            Kind::Run | Kind::Device => 1,
         }
+    }
+
+    /// Whether a device failed that did work.
+    pub fn is_of_a_device(&self) -> bool {
+        self.kind == Kind::Device
     }
 
     /// What went wrong, without its place and hint.

@@ -9,10 +9,12 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -67,6 +69,19 @@ Module* module_of(const char* image) {
     return nullptr;
 }
 
+constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719;
+
+// What a test wants the driver to say, or what it says otherwise.
+int asked_for(const char* name, int otherwise) {
+    const char* asked = std::getenv(name);
+    return asked ? std::atoi(asked) : otherwise;
+}
+
+// After so many launches the device is lost, and what is asked of it from then on fails.
+std::atomic<int> launches_left{asked_for("EMULATOR_LOST_AFTER", std::numeric_limits<int>::max())};
+bool lost() { return launches_left < 0; }
+int state() { return lost() ? LAUNCH_FAILED : SUCCESS; }
+
 struct DriverGraph {
     std::vector<Work> works;
 };
@@ -83,13 +98,13 @@ struct DriverStream {
         else waiting.push_back(std::move(work));
     }
 
-    // Does its work up to that of this number.
+    // Does its work up to that of this number, unless the device is lost.
     void run_to(size_t number) {
         while (done < number && !waiting.empty()) {
             Work work = std::move(waiting.front());
             waiting.pop_front();
             ++done;
-            work();
+            if (!lost()) work();
         }
     }
     void run() { run_to(done + waiting.size()); }
@@ -117,19 +132,12 @@ bool is_pinned(const char* host) {
     return above != pinned.end() && above->second <= host;
 }
 
-constexpr int SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500;
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76, MULTIPROCESSORS = 16, SHARED_BYTES = 81, SHARED_BYTES_MAX = 97;
 // Fewer clusters than multiprocessors, as on a GPU: blocks alone get their turn too.
 constexpr int DEVICES = 2, CLUSTERS = 1;
 constexpr size_t MEMORY_BYTES = size_t(1) << 30;
 thread_local void* current_context = nullptr;
 int the_context;
-
-// What a test wants the driver to say, or what it says otherwise.
-int asked_for(const char* name, int otherwise) {
-    const char* asked = std::getenv(name);
-    return asked ? std::atoi(asked) : otherwise;
-}
 
 }  // namespace
 
@@ -152,7 +160,7 @@ int cuDevicePrimaryCtxRetain(void** context, int) { *context = &the_context; ret
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxGetCurrent(void** context) { *context = current_context; return SUCCESS; }
 int cuCtxSetCurrent(void* context) { current_context = context; return SUCCESS; }
-int cuCtxSynchronize() { run_all(); return SUCCESS; }
+int cuCtxSynchronize() { run_all(); return state(); }
 int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = *total = MEMORY_BYTES; return SUCCESS; }
 
 int cuStreamCreate(DriverStream** stream, unsigned) {
@@ -163,15 +171,15 @@ int cuStreamDestroy_v2(DriverStream* stream) {
     stream->run();
     streams.erase(std::remove(streams.begin(), streams.end(), stream), streams.end());
     delete stream;
-    return SUCCESS;
+    return state();
 }
-int cuStreamSynchronize(DriverStream* stream) { stream->run(); return SUCCESS; }
+int cuStreamSynchronize(DriverStream* stream) { stream->run(); return state(); }
 int cuStreamWaitEvent(DriverStream* stream, DriverEvent* event, unsigned) {
     if (event->stream != stream) event->wait();
     return SUCCESS;
 }
 int cuEventCreate(DriverEvent** event, unsigned) { *event = new DriverEvent; return SUCCESS; }
-int cuEventDestroy_v2(DriverEvent* event) { delete event; return SUCCESS; }
+int cuEventDestroy_v2(DriverEvent* event) { delete event; return state(); }
 int cuEventRecord(DriverEvent* event, DriverStream* stream) {
     auto time = event->time;
     stream->add([time] { *time = std::chrono::steady_clock::now(); });
@@ -179,7 +187,7 @@ int cuEventRecord(DriverEvent* event, DriverStream* stream) {
     event->number = stream->done + stream->waiting.size();
     return SUCCESS;
 }
-int cuEventSynchronize(DriverEvent* event) { event->wait(); return SUCCESS; }
+int cuEventSynchronize(DriverEvent* event) { event->wait(); return state(); }
 int cuEventElapsedTime(float* ms, DriverEvent* from, DriverEvent* to) {
     *ms = std::chrono::duration<float, std::milli>(*to->time - *from->time).count();
     return SUCCESS;
@@ -194,7 +202,7 @@ int cuMemAlloc_v2(char** pointer, size_t bytes) {
     std::memset(*pointer, 0xFF, bytes);  // NaN in every float
     return SUCCESS;
 }
-int cuMemFree_v2(char* pointer) { run_all(); std::free(pointer); return SUCCESS; }
+int cuMemFree_v2(char* pointer) { run_all(); std::free(pointer); return state(); }
 int cuMemHostAlloc(char** pointer, size_t bytes, unsigned) {
     if (int failed = cuMemAlloc_v2(pointer, bytes)) return failed;
     std::lock_guard<std::mutex> guard(pinned_lock);
@@ -220,7 +228,7 @@ int cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, DriverStream*
 int cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, DriverStream* stream) {
     stream->add([=] { std::memcpy(to, from, bytes); });
     if (!is_pinned(to)) stream->run();
-    return SUCCESS;
+    return state();
 }
 int cuMemsetD8Async(char* to, unsigned char value, size_t bytes, DriverStream* stream) {
     stream->add([=] { std::memset(to, value, bytes); });
@@ -250,9 +258,10 @@ int cuModuleGetGlobal_v2(const int** pointer, size_t* bytes, Module* module, con
 int cuLaunchKernel(MakeWork* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                    unsigned block_y, unsigned block_z, unsigned, DriverStream* stream, void** parameters, void**) {
     if (grid_x == 0 || block_x == 0) return INVALID_VALUE;
+    --launches_left;
     Work work = (*function)(parameters, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z});
     stream->add(work);
-    return SUCCESS;
+    return state();
 }
 
 int cuStreamBeginCapture_v2(DriverStream* stream, int) { stream->captured = new DriverGraph; return SUCCESS; }
@@ -266,8 +275,9 @@ int cuGraphInstantiateWithFlags(DriverGraph** executable, DriverGraph* graph, un
     return SUCCESS;
 }
 int cuGraphLaunch(DriverGraph* executable, DriverStream* stream) {
+    --launches_left;
     for (auto& work : executable->works) stream->add(work);
-    return SUCCESS;
+    return state();
 }
 int cuGraphDestroy(DriverGraph* graph) { delete graph; return SUCCESS; }
 int cuGraphExecDestroy(DriverGraph* executable) { delete executable; return SUCCESS; }

@@ -1,5 +1,6 @@
 //! A campaign with its device and files open: begun or resumed, stepped, closed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -209,6 +210,8 @@ impl Job {
         );
         let folder = self.outputs.folder().clone();
         let mut warned = false;
+        // A resumed run is safe where it begins, a fresh one when it has saved itself.
+        let safe_step = Cell::new((self.restarts > 0).then_some(self.first_step));
         let save = |step, replicas: &[Replica], offsets| {
             if !warned && let Some(shortage) = room::shortage(plan, step) {
                 warned = true;
@@ -224,7 +227,9 @@ impl Job {
                 offsets,
                 replicas: replicas.to_vec(),
             }
-            .save(&folder)
+            .save(&folder)?;
+            safe_step.set(Some(step));
+            Ok(())
         };
         let mut campaign = Campaign {
             system: &self.system,
@@ -238,7 +243,17 @@ impl Job {
             cost: OutputCost::default(),
         };
         let started = Instant::now();
-        let ending = campaign.run(&calendar, &clock, interrupt, &mut progress, save)?;
+        let ended = campaign.run(&calendar, &clock, interrupt, &mut progress, save);
+        let ending = match (ended, safe_step.get()) {
+            // This process asks nothing more of it.
+            (Err(error), Some(step)) if error.is_of_a_device() => {
+                progress.finish();
+                crate::say!("error: {error}");
+                crate::say!("step {step} of {} is safe; go on with --resume", plan.steps);
+                return Ok(EXIT_RESUMABLE);
+            }
+            (ended, _) => ended?,
+        };
         let (step, wall) = (campaign.step, started.elapsed());
         let (cost, traffic) = (campaign.cost, folder.disk().traffic());
         let speed = Speed {

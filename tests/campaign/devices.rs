@@ -58,6 +58,54 @@ fn without_a_gpu_there_is_one_line_and_with_auto_the_cpu() {
     }
 }
 
+/// The driver that runs kernels on the host loses its device after so many launches, wherever the run is then.
+#[test]
+fn a_campaign_whose_gpu_is_lost_resumes_to_the_same_bytes() {
+    let scene = Scene::new();
+    let (found, why) = bench(&scene, "cuda", ("EMULATOR_LOST_AFTER", "0"));
+    if found || !why.contains("the GPU failed") {
+        let why = if found {
+            "this GPU cannot be lost"
+        } else {
+            &why
+        };
+        let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", file!());
+        return;
+    }
+    let config = CONFIG
+        .replace(
+            "steps = 6000",
+            "steps = 16\ndevice = \"cuda\"\nprecision = \"single\"",
+        )
+        .replace("= 30", "= 3");
+    scene.write("config.toml", &config);
+    scene.expect(0, &["config.toml", "--out", "whole"]);
+    let lost_after = |launches: u32, out: &str| {
+        let words = ["config.toml", "--out", out, "--resume"];
+        let mut command = scene.command(&words);
+        let command = command.env("EMULATOR_LOST_AFTER", launches.to_string());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        println!("{launches}: {said}");
+        (output.status.code().unwrap(), said)
+    };
+    // Before there is anything to resume it is a failure.
+    assert_eq!(lost_after(1, "early").0, 1);
+    // Some 40 launches evaluate all replicas, as many become the graph of a step, and a step is one more.
+    let codes = [60, 50, 55, 1000].map(|launches| {
+        let (code, said) = lost_after(launches, "parts");
+        let words = ["the GPU failed", "is safe; go on with --resume"];
+        assert!(
+            code == 0 || words.iter().all(|words| said.contains(words)),
+            "{said}"
+        );
+        code
+    });
+    // By the clock there may be a checkpoint from which the third is done in time.
+    assert!(codes[..2] == [75, 75] && codes[3] == 0, "{codes:?}");
+    assert_same(&scene.results("whole"), &scene.results("parts"));
+}
+
 /// In either precision, from files to files.
 #[test]
 fn a_campaign_on_a_gpu_resumes_to_the_same_bytes() {

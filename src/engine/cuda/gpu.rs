@@ -334,7 +334,7 @@ impl Gpu {
 /// The error of a call of the driver that was meant to do something.
 pub fn failed(to: &str) -> impl FnOnce(DriverError) -> Error {
     let to = to.to_owned();
-    move |source| Error::run(format!("the GPU failed ({to}): {source}"))
+    move |source| Error::device(format!("the GPU failed ({to}): {source}"))
 }
 
 /// The kernels for a student, or any where there is none.
