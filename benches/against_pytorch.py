@@ -17,6 +17,7 @@ import json
 import pathlib
 import platform
 import re
+import shutil
 import signal
 import sys
 import time
@@ -48,10 +49,15 @@ def batches_of(word):
     return name, tuple(int(batch) for batch in batches.split(","))
 
 
+def program(word):
+    """A program by its path, or by a name that the shell would find."""
+    return pathlib.Path(shutil.which(word) or word).resolve()
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=pathlib.Path, default=ROOT / "models/default.safetensors")
-    parser.add_argument("--mdrun", type=lambda path: pathlib.Path(path).resolve(), help="the program; without it PyTorch is timed alone")
+    parser.add_argument("--mdrun", type=program, help="the program; without it PyTorch is timed alone")
     parser.add_argument("--small", help="a second student for mdrun alone, as its --model takes it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--molecules", default="benzene,aspirin,loratadine", help="names or XYZ files")

@@ -3,9 +3,11 @@
 
 #ifdef EMULATED
 
-// As late as a GPU may: nothing is there before it is waited for.
+// As late as a GPU may, which shows who does not wait, or, last threads first, at once, which shows who still reads what is
+// there.
 inline void copy_sixteen_bytes(void* to, const void* from) {
-    emulator::now->threads[emulator::now->current].copies.push_back({to, from});
+    if (emulator::backwards()) std::memcpy(to, from, 16);
+    else emulator::now->threads[emulator::now->current].copies.push_back({to, from});
 }
 inline void wait_for_copies() {
     auto& copies = emulator::now->threads[emulator::now->current].copies;

@@ -12,7 +12,7 @@
 #pragma once
 #include "sizes.cuh"
 
-constexpr int NEIGHBOURS_AT_ONCE = 32;  // further ones follow
+constexpr int NEIGHBOURS_AT_HAND = 32;  // a row with more takes several turns
 
 // Columns f, F + f and 2F + f of the filter.
 struct Filter {
@@ -44,10 +44,11 @@ struct Filter {
 
 // K numbers of each neighbour that a block has at hand.
 struct alignas(16) RadialRows {
-    float of[NEIGHBOURS_AT_ONCE][RADIAL];
+    float of[NEIGHBOURS_AT_HAND][RADIAL];
 
-    // Those of `count` neighbours, from a row's own part of a table; a barrier must follow.
+    // Those of `count` neighbours, from a row's own part of a table.  Between uses and a take there must be a barrier.
     __device__ void take(const float* from, const int* list, int count) {
+        static_assert(RADIAL % 4 == 0, "they are copied by fours");
         constexpr int FOURS = RADIAL / 4;
         for (int n = threadIdx.x; n < count * FOURS; n += CHANNELS)
             reinterpret_cast<float4*>(of[n / FOURS])[n % FOURS] =
@@ -58,10 +59,10 @@ struct alignas(16) RadialRows {
 // What all threads of a block need of each neighbour.
 struct Neighbours {
     RadialRows basis;
-    float4 unit[NEIGHBOURS_AT_ONCE];
-    int number[NEIGHBOURS_AT_ONCE];  // within the molecule
+    float4 unit[NEIGHBOURS_AT_HAND];
+    int number[NEIGHBOURS_AT_HAND];  // within the molecule
 
-    // The row's pairs begin at `first_pair`; a barrier must follow.
+    // The row's pairs begin at `first_pair`; barriers as above.
     __device__ void take(const Pairs& pairs, size_t first_pair, const int* list, int count) {
         basis.take(pairs.basis + first_pair * RADIAL, list, count);
         for (int n = threadIdx.x; n < count; n += CHANNELS) {
@@ -71,7 +72,7 @@ struct Neighbours {
     }
 };
 
-// Rows of a block, which reads its filters once for all of them; neighbours in a molecule find its rows in the cache.
+// Consecutive rows for each block: it reads filters once for all, and rows of one molecule find its neighbours in the cache.
 struct RowsOfBlock {
     int first, end;
 
@@ -100,8 +101,8 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) message(
         RowOfPairs of = pairs_of(batch, row);
         int count = pairs.count[row];
         float q_sum = 0.0f, v_sum[3] = {0.0f, 0.0f, 0.0f};
-        for (int start = 0; start < count; start += NEIGHBOURS_AT_ONCE) {
-            int here = min(count - start, NEIGHBOURS_AT_ONCE);
+        for (int start = 0; start < count; start += NEIGHBOURS_AT_HAND) {
+            int here = min(count - start, NEIGHBOURS_AT_HAND);
             const int* list = pairs.list + of.first_pair + start;
             neighbours.take(pairs, of.first_pair, list, here);
             __syncthreads();
@@ -156,7 +157,7 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) message_backward(
     constexpr int WARPS = CHANNELS / WARP;
     __shared__ Neighbours neighbours;
     __shared__ RadialRows slope;
-    __shared__ float partial[NEIGHBOURS_AT_ONCE][WARPS][4];
+    __shared__ float partial[NEIGHBOURS_AT_HAND][WARPS][4];
     int f = threadIdx.x;
     int warp = f / WARP, lane = f % WARP;
     Filter columns(filter, f);
@@ -169,8 +170,8 @@ extern "C" __global__ void __launch_bounds__(CHANNELS) message_backward(
         float v_j[3] = {v[at], v[at + CHANNELS], v[at + 2 * CHANNELS]};
 
         float d_phi[3] = {0.0f, 0.0f, 0.0f}, dv_sum[3] = {0.0f, 0.0f, 0.0f};
-        for (int start = 0; start < count; start += NEIGHBOURS_AT_ONCE) {
-            int here = min(count - start, NEIGHBOURS_AT_ONCE);
+        for (int start = 0; start < count; start += NEIGHBOURS_AT_HAND) {
+            int here = min(count - start, NEIGHBOURS_AT_HAND);
             const int* list = pairs.list + of.first_pair + start;
             neighbours.take(pairs, of.first_pair, list, here);
             slope.take(pairs.slope + of.first_pair * RADIAL, list, here);

@@ -16,7 +16,7 @@ pub enum Kind {
     Input,
     /// The machine failed while running: disk, a damaged file, a device that cannot be used (exit code 1).
     Run,
-    /// A device failed that did work: a campaign goes on from its last checkpoint (exit code 1, if there is none).
+    /// A device failed: a campaign in which it had made steps can go on from a checkpoint (exit code 1 elsewhere).
     Device,
 }
 
@@ -61,7 +61,7 @@ impl Error {
         }
     }
 
-    /// A failure of a device that did work.
+    /// A failure of a device.
     pub fn device(what: impl Into<String>) -> Self {
         Self {
             kind: Kind::Device,
@@ -136,7 +136,7 @@ impl Error {
         }
     }
 
-    /// Whether a device failed that did work.
+    /// Whether it is a device that failed.
     pub fn is_of_a_device(&self) -> bool {
         self.kind == Kind::Device
     }

@@ -244,17 +244,17 @@ impl Job {
         };
         let started = Instant::now();
         let ended = campaign.run(&calendar, &clock, interrupt, &mut progress, save);
-        let ending = match (ended, safe_step.get()) {
-            // This process asks nothing more of it.
-            (Err(error), Some(step)) if error.is_of_a_device() => {
+        let made_steps = campaign.step > self.first_step;
+        let (ending, step) = match (ended, safe_step.get()) {
+            // This process asks nothing more of it.  One that made no step would fail again.
+            (Err(error), Some(safe)) if error.is_of_a_device() && made_steps => {
                 progress.finish();
                 crate::say!("error: {error}");
-                crate::say!("step {step} of {} is safe; go on with --resume", plan.steps);
-                return Ok(EXIT_RESUMABLE);
+                (Ending::Interrupted(Cause::Device), safe)
             }
-            (ended, _) => ended?,
+            (ended, _) => (ended?, campaign.step),
         };
-        let (step, wall) = (campaign.step, started.elapsed());
+        let wall = started.elapsed();
         let (cost, traffic) = (campaign.cost, folder.disk().traffic());
         let speed = Speed {
             wall_s: wall.as_secs_f64(),
@@ -332,12 +332,13 @@ impl Job {
         }
         match ending {
             Ending::Interrupted(cause) => {
-                let why = match cause {
-                    Cause::Signal => "a signal",
-                    Cause::Walltime => "the walltime",
+                let stopped = match cause {
+                    Cause::Signal => "stopped by a signal at",
+                    Cause::Walltime => "stopped by the walltime at",
+                    Cause::Device => "a device failed after the checkpoint of",
                 };
                 crate::say!(
-                    "stopped by {why} at step {step} of {}; go on with --resume",
+                    "{stopped} step {step} of {}; go on with --resume",
                     self.plan.steps
                 );
                 Ok(EXIT_RESUMABLE)

@@ -16,6 +16,8 @@ pub enum Cause {
     Signal,
     /// `--max-walltime`.
     Walltime,
+    /// A device that failed.
+    Device,
 }
 
 /// Watches for a reason to stop.

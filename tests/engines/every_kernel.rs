@@ -24,7 +24,8 @@ fn every_kernel_is_launched() {
         let wide = student.architecture.channels > 64;
         let atoms = blocks * if wide { 45 } else { 90 };
         let batches = [
-            (Precision::Single, 1, atoms),
+            // Of two atoms each, so that a block of messages has several rows with neighbours.
+            (Precision::Single, 2, atoms.div_ceil(2)),
             (Precision::Single, 12, 1),
             // Few molecules of up to 16 atoms are for clusters, where there are any, one a multiprocessor for blocks.
             (Precision::Mixed, 12, 1),

@@ -423,7 +423,7 @@ pub type Timing = Option<(cudarc::driver::CudaEvent, cudarc::driver::CudaEvent)>
 pub fn launch(
     stream: &CudaStream,
     function: &CudaFunction,
-    blocks: (usize, usize),
+    blocks: usize,
     (threads, shared_bytes): (u32, usize),
     arguments: &[&dyn Argument],
     timed: bool,
@@ -436,7 +436,7 @@ pub fn launch(
         launch.record_kernel_launch(sys::CUevent_flags::CU_EVENT_DEFAULT);
     }
     let shape = LaunchConfig {
-        grid_dim: (blocks.0 as u32, blocks.1 as u32, 1),
+        grid_dim: (blocks as u32, 1, 1),
         block_dim: (threads, 1, 1),
         shared_mem_bytes: shared_bytes as u32,
     };

@@ -101,7 +101,7 @@ struct Timing {
 pub struct StageTime {
     /// What was computed.
     pub stage: &'static str,
-    /// By which kernel.
+    /// By which kernel; `step_tiles` where tiles of several kinds did it.
     pub kernel: &'static str,
     /// Time on the device, all launches together, ms.
     pub time_ms: f64,
@@ -211,7 +211,7 @@ impl Gpu {
         &self,
         stage: &'static str,
         kernel: &Kernel,
-        blocks: (usize, usize),
+        blocks: usize,
         threads: u32,
         arguments: &[&dyn Argument],
     ) -> Result<()> {
@@ -223,7 +223,7 @@ impl Gpu {
         &self,
         stage: &'static str,
         kernel: &Kernel,
-        blocks: (usize, usize),
+        blocks: usize,
         threads_and_bytes: (u32, usize),
         arguments: &[&dyn Argument],
     ) -> Result<()> {

@@ -30,7 +30,7 @@ pub struct TileField {
 
 /// A batch's tiles, and what their blocks work in.
 pub struct TileArrays {
-    launches: Vec<Tiles>,
+    launches: Vec<TileLaunch>,
     /// Rows of all tiles, whether an atom has them or not.
     pub rows: usize,
     /// Of the launch that needs the most.
@@ -38,7 +38,7 @@ pub struct TileArrays {
 }
 
 /// Tiles of one launch.
-struct Tiles {
+struct TileLaunch {
     kind: Kind,
     count: usize,
     blocks: usize,
@@ -52,9 +52,9 @@ impl TileArrays {
         let Some(tilings) = Tiling::best(atoms, &gpu.tile_kinds) else {
             return Ok(None);
         };
-        let tiles = tilings.iter().map(|tiling| Tiles::new(gpu, tiling));
-        let launches = tiles.collect::<Result<Vec<_>>>()?;
-        let bytes = |tiles: &Tiles| tiles.blocks * tiles.kind.scratch_bytes;
+        let launches = tilings.iter().map(|tiling| TileLaunch::new(gpu, tiling));
+        let launches = launches.collect::<Result<Vec<_>>>()?;
+        let bytes = |tiles: &TileLaunch| tiles.blocks * tiles.kind.scratch_bytes;
         let bytes = launches.iter().map(bytes).max().unwrap_or(0);
         Ok(Some(Self {
             rows: launches
@@ -68,7 +68,7 @@ impl TileArrays {
     }
 }
 
-impl Tiles {
+impl TileLaunch {
     fn new(gpu: &Gpu, Tiling { kind, members }: &Tiling) -> Result<Self> {
         let kind = gpu.tile_kinds[*kind];
         let mut first = vec![0];
@@ -116,9 +116,10 @@ impl TileField {
         batch: &Batch,
         tiles: &TileArrays,
     ) -> Result<()> {
-        let launch =
-            |launch| self.launch(gpu, system, batch, tiles, launch, (&[], 0), Pointer::NONE);
-        tiles.launches.iter().try_for_each(launch)
+        tiles.launches.iter().try_for_each(|tiles_of| {
+            let nothing = (&[][..], 0);
+            self.launch(gpu, system, batch, tiles, tiles_of, nothing, Pointer::NONE)
+        })
     }
 
     /// Steps every running replica.
@@ -133,9 +134,9 @@ impl TileField {
         let pieces = steps::pieces(program)?;
         while steps > 0 {
             let now = steps.min(STEPS_MAX);
-            for launch in &tiles.launches {
+            for tiles_of in &tiles.launches {
                 let program = (&pieces[..], now);
-                self.launch(gpu, system, batch, tiles, launch, program, Pointer::NONE)?;
+                self.launch(gpu, system, batch, tiles, tiles_of, program, Pointer::NONE)?;
             }
             steps -= now;
         }
@@ -153,7 +154,7 @@ impl TileField {
     ) -> Result<Vec<StageTime>> {
         let pieces = steps::pieces(program)?;
         let kernel = match &tiles.launches[..] {
-            [launch] => gpu.kernels.step_tiles(&launch.kind).name,
+            [tiles_of] => gpu.kernels.step_tiles(&tiles_of.kind).name,
             _ => OF_SEVERAL_KINDS,
         };
         let mut stages = abi::TILE_STAGES.map(|stage| StageTime {
@@ -161,11 +162,11 @@ impl TileField {
             kernel,
             time_ms: 0.0,
         });
-        for launch in &tiles.launches {
+        for tiles_of in &tiles.launches {
             let cycles = gpu.upload(&[0u64; abi::TILE_STAGES.len() + 1])?;
             let whole = gpu.time(|| {
                 let (program, cycles) = ((&pieces[..], steps), Pointer::to(&cycles));
-                self.launch(gpu, system, batch, tiles, launch, program, cycles)
+                self.launch(gpu, system, batch, tiles, tiles_of, program, cycles)
             })?;
             let cycles = &gpu.download(&cycles)?[..abi::TILE_STAGES.len()];
             let sum = cycles.iter().sum::<u64>().max(1) as f64;
@@ -184,7 +185,7 @@ impl TileField {
         system: &System,
         batch: &Batch,
         tiles: &TileArrays,
-        launch: &Tiles,
+        tiles_of: &TileLaunch,
         (pieces, steps): (&[abi::Piece], u64),
         cycles: Pointer<u64>,
     ) -> Result<()> {
@@ -207,11 +208,11 @@ impl TileField {
         };
         gpu.launch_with_shared(
             "steps",
-            gpu.kernels.step_tiles(&launch.kind),
-            (launch.blocks, 1),
-            (gpu.sizes.tile_threads(), launch.kind.shared_bytes),
+            gpu.kernels.step_tiles(&tiles_of.kind),
+            tiles_of.blocks,
+            (gpu.sizes.tile_threads(), tiles_of.kind.shared_bytes),
             &[
-                &launch.structure(),
+                &tiles_of.structure(),
                 &program,
                 &self.packed.structure(&self.weights),
                 &batch.layout(),

@@ -1,10 +1,11 @@
 //! Replicas shared out over tiles: the rows that one block, or one cluster of blocks, steps by itself.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::tile_kinds::Kind;
 
-/// Replicas of which tiles of one kind.
+/// Tiles of one kind, and the replicas in each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tiling {
     /// Which kind of tile.
@@ -14,28 +15,31 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// The tilings, stepped one after the other, that a GPU with these kinds of tiles is done with soonest; none when
-    /// a replica is too large for all of them.
+    /// Tilings, stepped one after the other; none when a replica is too large for all kinds of tiles.
     ///
     /// All replicas in tiles of one kind leave multiprocessors without a tile in the last round, and let small
     /// molecules pay for the tiles that large ones need.  So tiles of another kind may take what full rounds of one
-    /// leave over, and molecules above a size have tilings of their own.
+    /// leave over, and molecules above one size have tilings of their own: of these, those that a GPU is done with soonest.
     pub fn best(atoms: &[usize], kinds: &[Kind]) -> Option<Vec<Self>> {
         let mut replicas: Vec<usize> = (0..atoms.len()).collect();
         replicas.sort_by_key(|n| Reverse(atoms[*n]));
         let by_size = |rows: usize| {
             let larger = replicas.partition_point(|n| atoms[*n] > rows);
             let (large, small) = replicas.split_at(larger);
+            if large.is_empty() || small.is_empty() {
+                return None;
+            }
             Some(Plan::by_rounds(large, atoms, kinds)?.then(Plan::by_rounds(small, atoms, kinds)?))
         };
         let together = Plan::by_rounds(&replicas, atoms, kinds);
-        let apart = kinds.iter().filter_map(|kind| by_size(kind.rows));
+        let sizes: BTreeSet<usize> = kinds.iter().map(|kind| kind.rows).collect();
+        let apart = sizes.into_iter().filter_map(by_size);
         let plan = soonest(together.into_iter().chain(apart))?;
         Some(plan.tilings)
     }
 }
 
-/// What a tiling must save to be one of its own, in units of [`Kind::cost`]: these are known to a few per cent, and a
+/// What a tiling must save to be one of its own, in units of [`Kind::cost`]: these are known to some per cent, and a
 /// launch takes time, too.
 const COST_OF_TILING: f64 = 0.1;
 
@@ -219,6 +223,10 @@ mod tests {
         let full = (64, 1, 132);
         assert_eq!(best(&[12; 675], &all), Some(vec![full, (16, 8, 15)]));
         assert_eq!(best(&[21; 660], &all), Some(vec![full, (48, 1, 132)]));
+        // Two at once on each multiprocessor make full rounds of twice as many.
+        let two = kinds(&[(16, 1), (32, 2), (48, 2), (64, 1)], 0);
+        let twice = Some(vec![(48, 1, 264), (16, 1, 12)]);
+        assert_eq!(best(&[12; 4 * 264 + 12], &two), twice);
         // Large molecules have large tiles of their own, which small ones fill up where they fit.
         let mixed = |large| [vec![large; 132], vec![63; 264]].concat();
         let (large, small) = ((128, 1, 132), |tiles| (64, 1, tiles));
