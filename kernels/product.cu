@@ -7,7 +7,7 @@
 // High tiles read W less often, low ones keep more multiprocessors busy when rows are few.
 //
 // What follows is chosen at run time, in one short loop over sums that lie in shared memory: written out for each sum of
-// a thread it was 140 kB of instructions, and fetching them took longer than the product.
+// a thread it was 140 kB of instructions, and took longer than a narrow product.
 //
 // Shapes: x (M, I), W (I, J) → y (M, J); I a multiple of 16, J of 4
 #include "arithmetic.cuh"

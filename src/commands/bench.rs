@@ -84,15 +84,19 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
                 "atom_steps_per_s": atom_steps_per_s,
                 "ns_per_day": ns_per_day,
                 "padding": engine.padding().unwrap_or(0.0),
-                "stages": stages.iter().map(|stage| serde_json::json!({
-                    "stage": stage.stage,
-                    "kernel": stage.kernel,
-                    "step_us": step_us(stage),
-                    "tflops": tflops(&operations, stage, count),
-                    "of_ceiling": of_best(tflops(&operations, stage, count), arguments.ceiling),
-                    "gb_per_s": gb_per_s(&operations, stage, count),
-                    "of_bandwidth": of_best(gb_per_s(&operations, stage, count), arguments.bandwidth),
-                })).collect::<Vec<_>>(),
+                "stages": stages.iter().map(|stage| {
+                    let tflops = tflops(&operations, stage, count);
+                    let gb_per_s = gb_per_s(&operations, stage, count);
+                    serde_json::json!({
+                        "stage": stage.stage,
+                        "kernel": stage.kernel,
+                        "step_us": step_us(stage),
+                        "tflops": tflops,
+                        "of_ceiling": of_best(tflops, arguments.ceiling),
+                        "gb_per_s": gb_per_s,
+                        "of_bandwidth": of_best(gb_per_s, arguments.bandwidth),
+                    })
+                }).collect::<Vec<_>>(),
             }));
         } else {
             crate::tell!(

@@ -416,9 +416,10 @@ fn bits_depend_on_nothing_else(student: &Student, precision: Precision) {
     );
 }
 
-/// A molecule alone has the smallest tile that it fits into, where there are clusters one of those; two of up to 16 atoms
-/// on the emulator, twenty on a GPU, are more than there is room for in clusters. Of many, full rounds of large tiles leave some over for another kind. All have
-/// the bits of a batch with larger molecules, which other tests compare with f64.
+/// A molecule alone has the smallest tile that it fits into, where there are clusters one of those; two of up to 16
+/// atoms on the emulator, twenty on a GPU, are more than there is room for in clusters. Of many, full rounds of large
+/// tiles leave some over for another kind. All have the bits of a batch with larger molecules, which other tests
+/// compare with f64.
 #[test]
 fn bits_do_not_depend_on_the_kind_of_tile() {
     gpu_or_skip!();

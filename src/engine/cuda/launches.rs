@@ -66,18 +66,10 @@ impl Launches<'_> {
             .launch(stage, kernel, self.rows, threads, arguments)
     }
 
-    /// Blocks that share the rows out, as many as [`BLOCKS_OF_SEVERAL_ROWS`] says.
-    pub fn by_blocks_of_rows(
-        &self,
-        stage: &'static str,
-        kernel: &Kernel,
-        threads: u32,
-        arguments: Arguments<'_>,
-    ) -> Result<()> {
-        let blocks = self
-            .rows
-            .min(BLOCKS_OF_SEVERAL_ROWS * self.gpu.multiprocessors);
-        self.gpu.launch(stage, kernel, blocks, threads, arguments)
+    /// Blocks that share the rows out.
+    pub fn blocks_of_several_rows(&self) -> usize {
+        self.rows
+            .min(BLOCKS_OF_SEVERAL_ROWS * self.gpu.multiprocessors)
     }
 
     /// y = x W with `rows_per_atom` rows for each atom, and what the epilogue says.

@@ -334,9 +334,10 @@ impl Evaluation<'_> {
             &arrays.hidden,
         )?;
         launches.dense("message.out", &message.out, &arrays.hidden, &own.phi)?;
-        launches.by_blocks_of_rows(
+        gpu.launch(
             "message",
             &gpu.kernels.message,
+            launches.blocks_of_several_rows(),
             gpu.sizes.channels as u32,
             &[
                 &launches.batch,
@@ -361,9 +362,10 @@ impl Evaluation<'_> {
         } = self;
         let (message, own) = (&weights.messages[layer - 1], &arrays.messages[layer - 1]);
         let gpu = launches.gpu;
-        launches.by_blocks_of_rows(
+        gpu.launch(
             "message⁻",
             &gpu.kernels.message_backward,
+            launches.blocks_of_several_rows(),
             gpu.sizes.channels as u32,
             &[
                 &launches.batch,

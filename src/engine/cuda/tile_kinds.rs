@@ -48,7 +48,7 @@ impl Kind {
 pub const COST_OF_CLUSTER: f64 = 0.65;
 
 /// Costs of tiles of [`TILE_ROWS`] by one block. On an NVIDIA H200 rounds of one, two, four and five benzenes a tile take 54,
-/// 91, 150 and 181 µs with 128 channels, 40, 62, 95 and 141 µs with 64; of one, two and three aspirins 104, 173 and 224 or
+/// 94, 148 and 181 µs with 128 channels, 40, 62, 95 and 141 µs with 64; of one, two and three aspirins 104, 173 and 224 or
 /// 82, 144 and 192 µs in the three larger ones. Of 128 rows three molecules of 40 atoms take 562 µs, three tiles of 48
 /// rows one after the other 561. A number for all molecules is true to a tenth or so.
 pub fn costs_of(channels: usize) -> [f64; TILE_ROWS.len()] {
